@@ -1,0 +1,249 @@
+"""Stages, and their composition with `>>`.
+
+A stage takes a `SearchState` and returns a new one, as a flow (see `hydrant.flow`). A pipeline is a tuple of stages; it
+is a stage itself, immutable, and equal to another with equal stages. Running one stage is running a pipeline of one.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Self
+
+from hydrant.errors import ConfigurationError, DeadlineExceeded, EmptyQuery, InputError
+from hydrant.flow import Flow, Recorder, Together, Within, arun, run
+from hydrant.types import Degradation, Query, SearchResult, SearchState
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from hydrant.types import FilterLike, PassageId
+
+# The part of the whole deadline that an optional stage has to leave to each stage after it, so that a slow
+# expansion cannot eat the time of the search that it was meant to help.
+_RESERVED_SHARE = 0.15
+
+
+class Stage(ABC):
+    """One step of a search.
+
+    Subclasses give `flow`, and may set:
+
+    Attributes:
+        name: What the stage is called in traces, in `result.degraded` and in messages.
+        required: Whether a search makes no sense without it. An optional stage that fails or runs out of time is
+            left out and `result.degraded` says so.
+        on_error: "raise" makes a failure of an optional stage the caller's.
+        timeout: Seconds this stage may take; it can only shorten what the caller's deadline leaves.
+    """
+
+    name: str = "stage"
+    required: bool = False
+    on_error: Literal["continue", "raise"] = "continue"
+    timeout: float | None = None
+
+    @abstractmethod
+    def flow(self, state: SearchState) -> Flow[SearchState]:
+        """The stage's work. The state that comes in is not to be changed."""
+
+    def without(self, state: SearchState) -> SearchState:
+        """The state to go on with where this stage failed: a reranker cuts to its size here."""
+        return state
+
+    def warm_up(self) -> None:
+        """Load models and open connections now instead of at the first query."""
+
+    def close(self) -> None:
+        """Release what the stage itself opened; clients it was given stay open."""
+
+    def __enter__(self) -> Self:
+        self.warm_up()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __rshift__(self, following: Stage) -> Pipeline:
+        return Pipeline((*_stages(self), *_stages(following)))
+
+    def run(
+        self,
+        query: str | Query,
+        *,
+        filter: FilterLike | None = None,  # noqa: A002  the field's own word for it
+        tenant: PassageId | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        deadline: float | None = None,
+    ) -> SearchResult:
+        """Search.
+
+        Args:
+            query: The question, or a ready `Query` (then the other arguments about the query stay away).
+            filter: A `models.Filter` or a mapping such as `{"lang": "en", "year": {"gte": 2020}}`.
+            tenant: Whose documents to search, where the collection has a tenant field.
+            limit: How many hits; None leaves it to the retriever.
+            offset: How many hits to skip.
+            deadline: Seconds until there must be an answer; the caller has it on time even while a model hangs.
+
+        Raises:
+            EmptyQuery: The query is blank.
+            DeadlineExceeded: The time ran out in a stage that the search cannot do without.
+        """
+        state = SearchState(_query(query, Query("", filter, tenant, limit, offset)))
+        recorder = Recorder()
+        state = run(Pipeline(_stages(self)).search(state, deadline), deadline=deadline, recorder=recorder)
+        return _result(state, recorder)
+
+    async def arun(
+        self,
+        query: str | Query,
+        *,
+        filter: FilterLike | None = None,  # noqa: A002  the field's own word for it
+        tenant: PassageId | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        deadline: float | None = None,
+    ) -> SearchResult:
+        """Search without blocking the event loop; see `run`."""
+        state = SearchState(_query(query, Query("", filter, tenant, limit, offset)))
+        recorder = Recorder()
+        flow = Pipeline(_stages(self)).search(state, deadline)
+        return _result(await arun(flow, deadline=deadline, recorder=recorder), recorder)
+
+    def run_many(
+        self, queries: Iterable[str | Query], *, at_once: int = 4, deadline: float | None = None
+    ) -> list[SearchResult]:
+        """Search for several queries side by side; results in the order of the queries.
+
+        Args:
+            queries: Questions, or `Query` objects where they differ in filter or tenant.
+            at_once: How many searches are under way at a time.
+            deadline: Seconds for all of them together.
+        """
+        searches = _Searches(Pipeline(_stages(self)), queries, deadline)
+        return searches.results(run(searches.flow(at_once), deadline=deadline))
+
+    async def arun_many(
+        self, queries: Iterable[str | Query], *, at_once: int = 16, deadline: float | None = None
+    ) -> list[SearchResult]:
+        """Search for several queries side by side without blocking the event loop; see `run_many`."""
+        searches = _Searches(Pipeline(_stages(self)), queries, deadline)
+        return searches.results(await arun(searches.flow(at_once), deadline=deadline))
+
+
+@dataclass(frozen=True)
+class Pipeline(Stage):
+    """Stages that run one after another; made with `first >> second`."""
+
+    stages: tuple[Stage, ...]
+
+    name = "search"
+    required = True
+
+    def __post_init__(self) -> None:
+        if not self.stages:
+            msg = "a pipeline needs at least one stage, got none"
+            raise ConfigurationError(msg)
+
+    def flow(self, state: SearchState) -> Flow[SearchState]:
+        """The stages in order, each failure handled as the stage says."""
+        return self.search(state, None)
+
+    def search(self, state: SearchState, deadline: float | None) -> Flow[SearchState]:
+        """As `flow`, knowing the whole deadline in seconds so that optional stages leave time to the others."""
+        for stage, following in zip(self.stages, range(len(self.stages) - 1, -1, -1), strict=True):
+            try:
+                state = yield Within(stage.flow(state), stage.name, _budget(stage, following, deadline))
+            except Exception as error:
+                # Any failure of a stage the search can do without, ours or a third party's, must not end it.
+                if stage.required or stage.on_error == "raise" or _is_the_callers_fault(error):
+                    raise
+                state = stage.without(state).with_degradation(Degradation(stage.name, _reason(error)))
+        return state
+
+    def warm_up(self) -> None:
+        """Warm up every stage."""
+        for stage in self.stages:
+            stage.warm_up()
+
+    def close(self) -> None:
+        """Close every stage, last first."""
+        for stage in reversed(self.stages):
+            stage.close()
+
+
+def _stages(stage: object) -> tuple[Stage, ...]:
+    if isinstance(stage, Pipeline):
+        return stage.stages
+    if isinstance(stage, Stage):
+        return (stage,)
+    msg = f"only stages can be composed with >>; got {stage!r} that is a {type(stage).__name__}"
+    raise ConfigurationError(msg)
+
+
+def _budget(stage: Stage, following: int, deadline: float | None) -> float | None:
+    if deadline is None or stage.required:
+        return stage.timeout
+    share = deadline * max(0.1, 1 - _RESERVED_SHARE * following)
+    return share if stage.timeout is None else min(stage.timeout, share)
+
+
+def _is_the_callers_fault(error: Exception) -> bool:
+    return isinstance(error, InputError | ConfigurationError)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, DeadlineExceeded) else f"{type(error).__name__}: {error}"
+
+
+def _query(query: object, given: Query) -> Query:
+    if isinstance(query, Query):
+        if given != Query(""):
+            msg = "a ready Query already says filter, tenant, limit and offset; set them there (dataclasses.replace)"
+            raise ConfigurationError(msg)
+        given = query
+    elif isinstance(query, str):
+        given = replace(given, text=query)
+    else:
+        msg = f"query must be a str or a hydrant Query, got {query!r} that is a {type(query).__name__}"
+        raise InputError(msg)
+    if not given.text.strip():
+        msg = f"query must contain text to search for, got {given.text!r}"
+        raise EmptyQuery(msg)
+    if given.limit is not None and given.limit < 1:
+        msg = f"limit must be at least 1, got {given.limit!r}"
+        raise InputError(msg)
+    if given.offset < 0:
+        msg = f"offset must be 0 or more, got {given.offset!r}"
+        raise InputError(msg)
+    return given
+
+
+def _result(state: SearchState, recorder: Recorder) -> SearchResult:
+    return SearchResult(state.query, state.hits, state.degraded, recorder.trace())
+
+
+class _Searches:
+    """Several searches as one flow, each with a trace of its own."""
+
+    def __init__(self, pipeline: Pipeline, queries: Iterable[str | Query], deadline: float | None) -> None:
+        self._pipeline = pipeline
+        self._states = [SearchState(_query(query, Query(""))) for query in queries]
+        self._deadline = deadline
+
+    def flow(self, at_once: int) -> Flow[list[SearchState]]:
+        """The searches side by side."""
+        if at_once < 1:
+            msg = f"at_once must be at least 1, got {at_once!r}"
+            raise ConfigurationError(msg)
+        flows = [self._pipeline.search(state, self._deadline) for state in self._states]
+        states: list[SearchState] = yield Together(flows, at_once=at_once)
+        return states
+
+    def results(self, states: Sequence[SearchState]) -> list[SearchResult]:
+        """The searches' results."""
+        return [SearchResult(state.query, state.hits, state.degraded) for state in states]

@@ -1,0 +1,174 @@
+"""The values that travel through a search: immutable, comparable, free of any framework."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from qdrant_client import models
+
+    from hydrant.flow import TraceSpan
+
+PassageId: TypeAlias = str | int
+FilterLike: TypeAlias = "models.Filter | Mapping[str, Any]"
+QueryVector: TypeAlias = "list[float] | list[list[float]] | models.SparseVector"
+
+
+class _Unset:
+    """The type of `UNSET`: an argument that was not given, where None has a meaning of its own."""
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+    def __bool__(self) -> bool:
+        return False
+
+
+UNSET = _Unset()
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of text that can be found.
+
+    Attributes:
+        text: What is shown, packed into a prompt, and searched.
+        id: The caller's own name for it. None lets the collection derive one from the content.
+        title: Context that is encoded in front of the text but not shown as part of it: a document's title,
+            or the path of headings above a chunk.
+        source: Where it comes from: a path or a URL.
+        metadata: Fields to filter by and to show. JSON values only.
+    """
+
+    text: str
+    id: PassageId | None = None
+    title: str | None = None
+    source: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def content(self) -> str:
+        """The text an encoder sees: the title, where there is one, on a line of its own above the text."""
+        return f"{self.title}\n{self.text}" if self.title else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class StageScore:
+    """What one stage said of a hit: its score on that stage's own scale, and its rank there, from 1."""
+
+    score: float
+    rank: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage that was found.
+
+    Attributes:
+        passage: The passage as it is stored.
+        score: The score of the last stage that ranked.
+        stages: What each stage said, by the stage's name: "dense", "sparse", "fusion", and so on.
+        point_id: The id of the Qdrant point, for calls to the client itself.
+    """
+
+    passage: Passage
+    score: float
+    stages: Mapping[str, StageScore] = field(default_factory=dict)
+    point_id: PassageId | None = None
+
+    @property
+    def id(self) -> PassageId | None:
+        """The caller's own id of the passage, else the point's."""
+        return self.point_id if self.passage.id is None else self.passage.id
+
+    @property
+    def text(self) -> str:
+        """The passage's text."""
+        return self.passage.text
+
+    @property
+    def title(self) -> str | None:
+        """The passage's title or path of headings."""
+        return self.passage.title
+
+    @property
+    def source(self) -> str | None:
+        """Where the passage comes from."""
+        return self.passage.source
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The passage's metadata."""
+        return self.passage.metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Degradation:
+    """A stage that a query went on without, and why."""
+
+    stage: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.stage}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What is asked for.
+
+    Attributes:
+        text: The question in the user's words.
+        filter: A `qdrant_client.models.Filter`, or a mapping such as `{"lang": "en", "year": {"gte": 2020}}`.
+        tenant: Whose documents are searched, in a collection that has a tenant field.
+        limit: How many hits are wanted; None leaves it to the retriever.
+        offset: How many hits to skip, for paging.
+        vectors: Ready query vectors by source, set by an expansion stage; they replace the encoder's.
+    """
+
+    text: str
+    filter: FilterLike | None = None
+    tenant: PassageId | None = None
+    limit: int | None = None
+    offset: int = 0
+    vectors: Mapping[str, QueryVector] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class SearchState:
+    """What one stage hands to the next. Stages return a new one; nothing is changed in place."""
+
+    query: Query
+    hits: tuple[Hit, ...] = ()
+    degraded: tuple[Degradation, ...] = ()
+
+    def with_hits(self, hits: Iterable[Hit]) -> SearchState:
+        """The same state with other hits."""
+        return replace(self, hits=tuple(hits))
+
+    def with_query(self, query: Query) -> SearchState:
+        """The same state with another query."""
+        return replace(self, query=query)
+
+    def with_degradation(self, degradation: Degradation) -> SearchState:
+        """The same state, with one more thing that went wrong on record."""
+        return replace(self, degraded=(*self.degraded, degradation))
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """What a search gives back.
+
+    Attributes:
+        query: The query as the last stage saw it.
+        hits: Best first.
+        degraded: The stages the query went on without; empty when all went well.
+        trace: How long every step took.
+    """
+
+    query: Query
+    hits: tuple[Hit, ...]
+    degraded: tuple[Degradation, ...] = ()
+    trace: tuple[TraceSpan, ...] = ()
