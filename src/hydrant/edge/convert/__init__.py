@@ -1,0 +1,1 @@
+"""Between `qdrant_client.models` and the engine's own classes, in both directions."""

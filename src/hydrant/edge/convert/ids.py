@@ -1,0 +1,47 @@
+"""Point ids: unsigned 64-bit integers or UUIDs, on both sides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from hydrant.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+U64_MAX = 2**64 - 1
+
+
+def to_engine_id(value: Any) -> int | UUID:  # noqa: ANN401 -- checks what callers pass
+    """A point id as the engine takes it.
+
+    Raises:
+        InputError: Neither an unsigned 64-bit integer nor a UUID.
+    """
+    if type(value) is int and 0 <= value <= U64_MAX:
+        return value
+    if isinstance(value, UUID):
+        return value
+    if isinstance(value, str):
+        try:
+            return UUID(value)
+        except ValueError:
+            pass  # refused below, with the reason that fits every wrong id
+    message = f"a point id must be an unsigned 64-bit integer or a UUID; got {value!r}"
+    raise InputError(message)
+
+
+def to_engine_ids(values: Iterable[Any]) -> list[int | UUID]:
+    """Point ids as the engine takes them; raises as `to_engine_id` does."""
+    return [to_engine_id(value) for value in values]
+
+
+def from_engine_id(value: Any) -> int | str:  # noqa: ANN401 -- the engine gives int, UUID or str
+    """A point id as qdrant-client gives it: an integer, or a UUID in its canonical spelling."""
+    return value if type(value) is int else str(value)
+
+
+def id_order(value: int | str) -> tuple[bool, int | str]:
+    """A sort key over ids of both kinds: integers first, as the engine orders them."""
+    return (type(value) is str, value)

@@ -1,0 +1,90 @@
+"""What the engine returns, as `qdrant_client.models`.
+
+The values come from the engine and are of the right types already, so the models are built without
+validating them again: on a query of ten hits that is most of what a client would otherwise add.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import qdrant_edge as engine
+from qdrant_client import models
+
+from hydrant.edge.convert.ids import from_engine_id, id_order
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_POINT = models.ScoredPoint.model_construct
+_RECORD = models.Record.model_construct
+
+
+def to_scored_points(
+    points: Sequence[engine.ScoredPoint], *, with_payload: bool, break_ties: bool
+) -> list[models.ScoredPoint]:
+    """Scored points as qdrant-client gives them.
+
+    Args:
+        points: The engine's answer, best first.
+        with_payload: Whether payloads were asked for: an empty one is then `{}` and not None.
+        break_ties: Order points of equal score by id. The engine's order among them may change from
+            one call to the next.
+    """
+    found = [_scored(point, with_payload=with_payload) for point in points]
+    if break_ties:
+        _order_ties(found)
+    return found
+
+
+def to_record(record: engine.Record, *, with_payload: bool) -> models.Record:
+    """A record as qdrant-client gives it."""
+    return _RECORD(
+        id=from_engine_id(record.id),
+        payload=_payload(record.payload, with_payload=with_payload),
+        vector=from_engine_vectors(record.vector),
+        shard_key=None,
+        order_value=record.order_value,
+    )
+
+
+def from_engine_vectors(vector: Any) -> Any:  # noqa: ANN401 -- a union neither side names
+    """A point's vectors as qdrant-client gives them: sparse ones as `models.SparseVector`."""
+    if isinstance(vector, dict):
+        return {name: from_engine_vector(value) for name, value in vector.items()}
+    return vector
+
+
+def from_engine_vector(value: Any) -> Any:  # noqa: ANN401 -- see above
+    """One vector as qdrant-client gives it."""
+    if isinstance(value, engine.SparseVector):
+        return models.SparseVector.model_construct(indices=value.indices, values=value.values)
+    return value
+
+
+def _scored(point: engine.ScoredPoint, *, with_payload: bool) -> models.ScoredPoint:
+    return _POINT(
+        id=from_engine_id(point.id),
+        version=point.version,
+        score=point.score,
+        payload=_payload(point.payload, with_payload=with_payload),
+        vector=from_engine_vectors(point.vector),
+        shard_key=None,
+        order_value=point.order_value,
+    )
+
+
+def _payload(payload: dict[str, Any] | None, *, with_payload: bool) -> dict[str, Any] | None:
+    if with_payload:
+        return payload if payload is not None else {}
+    return None
+
+
+def _order_ties(points: list[models.ScoredPoint]) -> None:
+    start = 0
+    for at in range(1, len(points) + 1):
+        if at < len(points) and points[at].score == points[start].score:
+            continue
+        if at - start > 1:
+            points[start:at] = sorted(points[start:at], key=lambda point: id_order(point.id))  # type: ignore[arg-type]
+        start = at

@@ -1,0 +1,59 @@
+"""From the engine's exceptions to ours.
+
+The engine raises the builtin `Exception` with a sentence for nearly everything, so the kind of an error is
+read from its words. What is not recognised stays an `EdgeError` with the engine's own sentence.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hydrant.errors import (
+    EdgeError,
+    FilterError,
+    HydrantError,
+    InputError,
+    StorageError,
+    UnknownVector,
+    VectorMismatch,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_KINDS: Mapping[str, type[HydrantError]] = {
+    "vector dimension error": VectorMismatch,
+    "not existing vector name": UnknownVector,
+    "wrong vector": VectorMismatch,
+    "conversion between": VectorMismatch,
+    "no range index": FilterError,
+    "no appropriate index": FilterError,
+    "index required": FilterError,
+    "no space left": StorageError,
+    "disk quota exceeded": StorageError,
+    "read-only file system": StorageError,
+    "permission denied": StorageError,
+    "io error": StorageError,
+    "validation error": InputError,
+    "malformed": InputError,
+    "bad request": InputError,
+    "wrong input": InputError,
+    "failed to parse": InputError,
+}
+
+
+def translate(error: Exception, doing: str) -> HydrantError:
+    """The typed error for an exception of the engine.
+
+    Args:
+        error: What the engine raised.
+        doing: What was asked of it, e.g. ``"query 'docs'"``; it opens the message.
+    """
+    if isinstance(error, HydrantError):
+        return error
+    text = str(error)
+    lowered = text.lower()
+    kind = next((found for words, found in _KINDS.items() if words in lowered), None)
+    if kind is None:
+        kind = InputError if isinstance(error, (TypeError, ValueError)) else EdgeError
+    return kind(f"{doing}: {text}")

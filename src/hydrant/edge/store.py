@@ -1,0 +1,268 @@
+"""An index folder while it is open: the lock, the catalog and the shards of its collections."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import weakref
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from hydrant.edge.catalog import SHARDS, Catalog, Entry, read_catalog
+from hydrant.edge.convert.config import to_engine_config
+from hydrant.edge.convert.schema import Schema
+from hydrant.edge.files import remove_tree
+from hydrant.edge.lock import FolderLock
+from hydrant.edge.shard import Shard
+from hydrant.errors import CollectionExists, CollectionNotFound, EdgeError, HydrantError, StorageError
+
+if TYPE_CHECKING:
+    import os
+
+    from qdrant_client import models
+
+MEMORY = ":memory:"
+"""The location that means: a temporary index, removed when its client is closed or the program ends."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """One collection while its index is open."""
+
+    name: str
+    shard: Shard
+    schema: Schema
+
+
+@dataclass
+class _Resources:
+    """What must be given back at the end, kept apart from the store so that a finalizer can hold it."""
+
+    folder: Path | None = None
+    lock: FolderLock | None = None
+    temporary: bool = False
+    opened: dict[str, Collection] = field(default_factory=dict)
+
+    def release(self) -> None:
+        """Close every shard, then give the folder back. Each step runs whatever the others do."""
+        first: HydrantError | None = None
+        while self.opened:
+            _, collection = self.opened.popitem()
+            try:
+                collection.shard.close()
+            except HydrantError as error:
+                first = first if first is not None else error
+        lock, self.lock = self.lock, None
+        if lock is not None:
+            lock.release()
+        folder, self.folder = self.folder, None
+        if folder is not None and self.temporary:
+            remove_tree(folder)
+        if first is not None:
+            raise first
+
+
+class Store:
+    """The collections of one index folder.
+
+    Nothing is read or written before the first use. Thread-safe.
+
+    Args:
+        location: The folder, made where it is missing, or `MEMORY`.
+    """
+
+    def __init__(self, location: str | os.PathLike[str]) -> None:
+        self.location = str(location)
+        self._catalog: Catalog | None = None
+        self._closed = False
+        # Guards opening, closing and the catalog; queries on an open collection do not take it.
+        self._guard = threading.RLock()
+        self._held = _Resources()
+        # Runs at garbage collection and at interpreter exit, whichever comes first.
+        self._finalizer = weakref.finalize(self, _release_quietly, self._held)
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
+    @property
+    def folder(self) -> Path:
+        """The index folder; opens the index where that has not happened yet."""
+        self._ensure_open()
+        if self._held.folder is None:  # another thread closed the index meanwhile
+            raise self._closed_error()
+        return self._held.folder
+
+    @property
+    def catalog(self) -> Catalog:
+        """What the index holds; opens it where that has not happened yet."""
+        return self._ensure_open()
+
+    def collection(self, name: str) -> Collection:
+        """The collection of a name or alias, opened where it is not.
+
+        Raises:
+            CollectionNotFound: No such name; the message lists those that exist.
+            EdgeError: The client is closed.
+        """
+        found = self._held.opened.get(name)
+        return found if found is not None else self._open_collection(name)
+
+    def resolve(self, name: str) -> tuple[str, Entry]:
+        """A collection's own name and its catalog entry, from its name or an alias."""
+        catalog = self.catalog
+        own = name if name in catalog.collections else catalog.aliases.get(name)
+        if own is None:
+            message = f"Collection {name} not found; the index has {sorted(catalog.collections)}"
+            if catalog.aliases:
+                message += f" and the aliases {sorted(catalog.aliases)}"
+            raise CollectionNotFound(message)
+        return own, catalog.collections[own]
+
+    def create(self, name: str, config: models.CreateCollection) -> None:
+        """Add a collection.
+
+        Raises:
+            CollectionExists: A collection or an alias has that name.
+        """
+        with self._guard:
+            catalog = self.catalog
+            if name in catalog.collections:
+                message = f"Collection {name} already exists"
+                raise CollectionExists(message)
+            if name in catalog.aliases:
+                message = f"Alias {name} already exists"
+                raise CollectionExists(message)
+            entry = Entry(shard=uuid4().hex, config=config)
+            path = self._shard_path(entry)
+            shard = Shard.create(name, path, to_engine_config(config))
+            try:
+                self._save(catalog.with_entry(name, entry))
+            except HydrantError:
+                shard.close()
+                remove_tree(path)
+                raise
+            self._held.opened[name] = Collection(name, shard, Schema.of(name, config))
+
+    def drop(self, name: str) -> bool:
+        """Delete a collection with its aliases; says whether there was one. An alias itself is not followed."""
+        with self._guard:
+            entry = self.catalog.collections.get(name)
+            if entry is None:
+                return False
+            path = self._shard_path(entry)
+            # The catalog goes first: after a crash in between, the next open removes the orphaned shard.
+            self._save(self.catalog.without(name))
+            opened = self._held.opened.pop(name, None)
+            self._forget_aliases()
+            if opened is not None:
+                opened.shard.close()
+            remove_tree(path)
+            return True
+
+    def set_config(self, name: str, config: models.CreateCollection) -> None:
+        """Record a collection's changed settings."""
+        with self._guard:
+            entry = self.catalog.collections[name]
+            self._save(self.catalog.with_entry(name, Entry(entry.shard, config)))
+            opened = self._held.opened.get(name)
+            if opened is not None:
+                self._forget_aliases()
+                self._held.opened[name] = Collection(name, opened.shard, Schema.of(name, config))
+
+    def set_aliases(self, aliases: dict[str, str]) -> None:
+        """Replace all aliases at once."""
+        with self._guard:
+            self._save(self.catalog.with_aliases(aliases))
+            self._forget_aliases()
+
+    def close(self) -> None:
+        """Write everything to disk and give the folder back; a second call does nothing.
+
+        Raises:
+            StorageError: The disk refused the last writes. They stay in the write-ahead log.
+        """
+        with self._guard:
+            self._closed = True
+            self._finalizer.detach()
+            self._held.release()
+
+    def _ensure_open(self) -> Catalog:
+        catalog = self._catalog
+        if catalog is not None and not self._closed:
+            return catalog
+        with self._guard:
+            if self._closed:
+                raise self._closed_error()
+            if self._catalog is None:
+                self._open()
+            assert self._catalog is not None  # `_open` sets it or raises  # noqa: S101
+            return self._catalog
+
+    def _open(self) -> None:
+        temporary = self.location == MEMORY
+        folder = Path(tempfile.mkdtemp(prefix="hydrant-edge-")) if temporary else Path(self.location)
+        # Reading comes before writing: a folder of another program is refused untouched.
+        read_catalog(folder)
+        try:
+            (folder / SHARDS).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            message = f"cannot make the index folder {folder}: {error.strerror}; check path and permissions"
+            raise StorageError(message) from error
+        lock = FolderLock(folder)
+        lock.acquire()
+        try:
+            # Read again: only with the lock is it certain that nobody is writing it.
+            catalog = read_catalog(folder)
+            if catalog is None:
+                catalog = Catalog()
+                catalog.save(folder)
+            _sweep(folder / SHARDS, {entry.shard for entry in catalog.collections.values()})
+        except BaseException:
+            lock.release()
+            raise
+        self._held.folder, self._held.lock, self._held.temporary = folder, lock, temporary
+        self._catalog = catalog
+
+    def _open_collection(self, name: str) -> Collection:
+        with self._guard:
+            own, entry = self.resolve(name)
+            collection = self._held.opened.get(own)
+            if collection is None:
+                shard = Shard.load(own, self._shard_path(entry))
+                collection = Collection(own, shard, Schema.of(own, entry.config))
+                self._held.opened[own] = collection
+            # An alias is kept beside the names so that the next call finds it without resolving.
+            self._held.opened[name] = collection
+            return collection
+
+    def _forget_aliases(self) -> None:
+        for key in [key for key, collection in self._held.opened.items() if collection.name != key]:
+            del self._held.opened[key]
+
+    def _shard_path(self, entry: Entry) -> Path:
+        return self.folder / SHARDS / entry.shard
+
+    def _save(self, catalog: Catalog) -> None:
+        catalog.save(self.folder)
+        self._catalog = catalog
+
+    def _closed_error(self) -> EdgeError:
+        return EdgeError(f"the client of the index {self.location!r} is closed; create a new EdgeClient")
+
+
+def _sweep(shards: Path, known: set[str]) -> None:
+    """Remove shards that no collection owns: what a crash while creating or deleting leaves behind."""
+    for path in shards.iterdir():
+        if path.name not in known:
+            remove_tree(path)
+
+
+def _release_quietly(held: _Resources) -> None:
+    # A finalizer has nobody to tell; whatever could not be flushed is still in the write-ahead log.
+    with suppress(HydrantError):
+        held.release()
