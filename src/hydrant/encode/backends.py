@@ -1,0 +1,187 @@
+"""What the dense encoder needs of a model, for sentence-transformers and for any other object."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from hydrant.encode.models import find_model
+from hydrant.encode.tokens import Window
+from hydrant.errors import ConfigurationError, ModelNotFound
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from hydrant.encode.base import Role
+
+# Where models keep the text that goes in front of each role's texts, in the order of preference.
+_PROMPT_NAMES: Mapping[Role, tuple[str, ...]] = {
+    "query": ("query",),
+    "document": ("document", "passage", "corpus"),
+}
+
+
+class Backend(ABC):
+    """A loaded model.
+
+    Attributes:
+        name: What the record calls it.
+        window: How much of a text it reads; None where there is no limit or none is known.
+    """
+
+    name: str
+    window: Window | None = None
+
+    @abstractmethod
+    def encode(self, texts: list[str], role: Role, prompt: str) -> Any:
+        """Something that numpy makes rows of, one for each text."""
+
+    def prompt(self, role: Role) -> str:
+        """The model's own prompt for that role."""
+        return ""
+
+    def dimensions(self, role: Role) -> int:
+        """The length of a vector, from a first short text."""
+        import numpy as np
+
+        return int(np.asarray(self.encode(["Hydrant"], role, self.prompt(role))).shape[-1])
+
+
+class SentenceBackend(Backend):
+    """A model of sentence-transformers."""
+
+    def __init__(self, model: SentenceTransformer, name: str) -> None:
+        self._model = model
+        self.name = name
+        self.window = _window(model)
+
+    @classmethod
+    def load(cls, name: str, options: Mapping[str, Any], max_tokens: int | None) -> SentenceBackend:
+        """Load a model by name.
+
+        Raises:
+            ModelNotFound: It is nowhere, or what is there cannot be loaded.
+            ConfigurationError: It cannot read that many tokens.
+        """
+        model = _load(name, options)
+        if max_tokens is not None:
+            _check_max_tokens(model, name, max_tokens)
+            model.max_seq_length = max_tokens
+        return cls(model, name)
+
+    def encode(self, texts: list[str], role: Role, prompt: str) -> Any:
+        """Rows as the model makes them, through its own way for queries or documents."""
+        method = self._model.encode_query if role == "query" else self._model.encode_document
+        return method(texts, prompt=prompt, batch_size=max(1, len(texts)), show_progress_bar=False)
+
+    def prompt(self, role: Role) -> str:
+        """The model's own prompt for that role; its default prompt is for texts that are in neither role."""
+        prompts = self._model.prompts
+        own = (prompts.get(name) for name in _PROMPT_NAMES[role])
+        return next((prompt for prompt in own if prompt), "")
+
+
+class ObjectBackend(Backend):
+    """Any object with `encode_query` and `encode_document`, or with `encode` for both."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self.name = object_name(model)
+
+    def encode(self, texts: list[str], role: Role, prompt: str) -> Any:
+        """What the object's method returns for the texts, each behind the prompt."""
+        method = getattr(self._model, f"encode_{role}", None)
+        if method is None:
+            method = self._model.encode
+        return method([prompt + text for text in texts] if prompt else texts)
+
+    def dimensions(self, role: Role) -> int:
+        """The object's own `dimensions` where it has that, else from a first short text."""
+        known = getattr(self._model, "dimensions", None)
+        return known if isinstance(known, int) else super().dimensions(role)
+
+
+def is_sentence_transformer(model: object) -> bool:
+    """Whether the object is a SentenceTransformer, without importing the library to find out."""
+    library = sys.modules.get("sentence_transformers")
+    return library is not None and isinstance(model, library.SentenceTransformer)
+
+
+def object_name(model: object) -> str:
+    """What the record calls an object: the model a SentenceTransformer was loaded from, its own `name`, or its class."""
+    if is_sentence_transformer(model):
+        config = getattr(model, "config", None)
+        path = getattr(config, "_name_or_path", None)
+        if isinstance(path, str) and path:
+            return path
+    own = getattr(model, "name", None)
+    kind = f"{type(model).__module__}.{type(model).__qualname__}"
+    return f"{kind}({own})" if isinstance(own, str) else kind
+
+
+def check_object(model: object) -> None:
+    """Refuse what cannot encode.
+
+    Raises:
+        ConfigurationError: The object has none of the methods.
+    """
+    pair = callable(getattr(model, "encode_query", None)) and callable(
+        getattr(model, "encode_document", None)
+    )
+    if not pair and not callable(getattr(model, "encode", None)):
+        msg = (
+            "model must be a name, a folder, a SentenceTransformer, or an object with encode_query and "
+            f"encode_document (or encode); got {type(model).__name__}"
+        )
+        raise ConfigurationError(msg)
+
+
+def _load(name: str, options: Mapping[str, Any]) -> SentenceTransformer:
+    source = find_model(name, options)
+    from sentence_transformers import SentenceTransformer
+
+    arguments = {**options, "local_files_only": source.local_only or options.get("local_files_only", False)}
+    try:
+        with _without_bars(silent=source.local_only):
+            return SentenceTransformer(source.location, **arguments)
+    except (OSError, ValueError) as error:
+        msg = f"model {name!r} could not be loaded from {source.location!r}: {error}"
+        raise ModelNotFound(msg) from error
+
+
+@contextmanager
+def _without_bars(*, silent: bool) -> Iterator[None]:
+    """Without transformers' progress bar over the weights, drawn even where nobody looks at a terminal.
+
+    The switch is the whole library's, so it is put back. A download keeps its bar: it may take minutes.
+    """
+    # untyped, hence Any
+    logging: Any = importlib.import_module("transformers.utils.logging")
+
+    if not silent or not logging.is_progress_bar_enabled():
+        yield
+        return
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.enable_progress_bar()
+
+
+def _window(model: SentenceTransformer) -> Window | None:
+    tokenizer = getattr(getattr(model, "tokenizer", None), "backend_tokenizer", None)
+    max_tokens = model.max_seq_length
+    if tokenizer is None or max_tokens is None:
+        return None
+    return Window(tokenizer, max_tokens)
+
+
+def _check_max_tokens(model: SentenceTransformer, name: str, max_tokens: int) -> None:
+    most = getattr(model.config, "max_position_embeddings", None)
+    if isinstance(most, int) and max_tokens > most:
+        msg = f"max_tokens of {name!r} can be at most {most}, its number of positions; got {max_tokens}"
+        raise ConfigurationError(msg)

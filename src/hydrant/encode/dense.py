@@ -1,0 +1,368 @@
+"""Dense vectors, from any model of sentence-transformers or any object that encodes."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+import numpy as np
+
+from hydrant.encode.backends import (
+    Backend,
+    ObjectBackend,
+    SentenceBackend,
+    check_object,
+    is_sentence_transformer,
+    object_name,
+)
+from hydrant.encode.base import Encoder, Role, mismatch
+from hydrant.encode.lazy import Lazy
+from hydrant.encode.models import fingerprint, local_folder, same_name
+from hydrant.encode.texts import checked_texts
+from hydrant.encode.vectors import checked_rows, finished, length_sorted_batches
+from hydrant.errors import ConfigurationError, UnknownArgument
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+class ModelOptions(TypedDict, total=False):
+    """How a model is loaded; handed on to sentence-transformers. None of it is stored with a collection but `revision`."""
+
+    device: str | None
+    revision: str | None
+    trust_remote_code: bool
+    cache_folder: str | None
+    token: bool | str | None
+    local_files_only: bool
+    backend: str
+    model_kwargs: dict[str, Any] | None
+    processor_kwargs: dict[str, Any] | None
+    config_kwargs: dict[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """What the caller asked for; None leaves it to the model."""
+
+    query_prompt: str | None
+    document_prompt: str | None
+    truncate_dim: int | None
+    max_tokens: int | None
+    normalize: bool
+    batch_size: int
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """The models in memory and what the collection's record says of them."""
+
+    models: Mapping[Role, Backend]
+    prompts: Mapping[Role, str]
+    width: int
+    record: Mapping[str, Any]
+
+
+class DenseEncoder(Encoder):
+    """One vector a text, from a bi-encoder.
+
+    Queries and documents go each their own way through the model (`encode_query` and `encode_document` of
+    sentence-transformers): with the prompts the model was trained with, and its own route where it has two.
+
+    Args:
+        model: A name on the hub, a folder, a `SentenceTransformer`, or any object with `encode_query(texts)` and
+            `encode_document(texts)` that return one row a text. An object with only `encode(texts)` serves for both.
+        query_model: Another model for queries, for pairs of models trained together.
+        query_prompt: What goes in front of a query. None uses the model's own prompt, "" none.
+        document_prompt: What goes in front of a document, likewise.
+        truncate_dim: Keep only this many dimensions, for models trained to allow it (Matryoshka).
+        max_tokens: Read at most this many tokens of a text instead of the model's own limit.
+        normalize: Scale every vector to length 1. Cosine collections do that themselves.
+        batch_size: How many texts go through the model at a time.
+        **options: How the model is loaded: `device`, `revision`, `trust_remote_code` (False unless asked for), and the
+            others of `ModelOptions`.
+
+    Raises:
+        ConfigurationError: A setting that cannot work.
+        UnknownArgument: An option that sentence-transformers does not have.
+    """
+
+    kind = "dense"
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        query_model: Any = None,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+        truncate_dim: int | None = None,
+        max_tokens: int | None = None,
+        normalize: bool = False,
+        batch_size: int = 32,
+        **options: Unpack[ModelOptions],
+    ) -> None:
+        _check_positive(truncate_dim=truncate_dim, max_tokens=max_tokens, batch_size=batch_size)
+        _check_options(options)
+        self._sources: dict[Role, Any] = {"document": _checked_model(model)}
+        if query_model is not None:
+            self._sources["query"] = _checked_model(query_model)
+        if max_tokens is not None and not all(isinstance(source, str) for source in self._sources.values()):
+            msg = f"max_tokens={max_tokens} cannot be set on a ready model without changing it: set it on the model itself"
+            raise ConfigurationError(msg)
+        self._settings = _Settings(
+            query_prompt,
+            document_prompt,
+            truncate_dim,
+            max_tokens,
+            bool(normalize),
+            batch_size,
+            dict(options),
+        )
+        self._pinned: Mapping[str, Any] | None = None
+        self._verified = False
+        self._lazy = Lazy(self._load)
+
+    @property
+    def dimensions(self) -> int:
+        """The length of a vector; loads the model unless a collection's record has told it."""
+        known = self._pinned if self._pinned is not None else self._loaded().record
+        return int(known["dimensions"])
+
+    @property
+    def max_tokens(self) -> int | None:
+        """How many tokens of a document the model reads, None where no limit is known; loads the model."""
+        window = self._loaded().models["document"].window
+        return None if window is None else window.max_tokens
+
+    @property
+    def batch_size(self) -> int:
+        """How many texts go through the model at a time."""
+        return self._settings.batch_size
+
+    def encode_query(self, texts: Sequence[str]) -> list[list[float]]:
+        """One list of floats for each text."""
+        rows: list[list[float]] = self._collected(texts, "query").tolist()
+        return rows
+
+    def encode_document(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """A float32 array with one row for each text, [len(texts), dimensions]."""
+        return self._collected(texts, "document")
+
+    def encode_document_batches(
+        self, texts: Sequence[str]
+    ) -> Iterator[tuple[list[int], npt.NDArray[np.float32]]]:
+        """The vectors of `encode_document`, batch by batch, texts of like length together, the longest first.
+
+        Yields:
+            The positions in `texts` that the batch covers, and their vectors.
+        """
+        return self._batches(checked_texts(texts), "document")
+
+    def count_truncated(self, texts: Sequence[str]) -> int:
+        """How many of the documents are longer than the model reads, by its own tokens."""
+        loaded = self._loaded()
+        window = loaded.models["document"].window
+        return 0 if window is None else window.count_longer(checked_texts(texts), loaded.prompts["document"])
+
+    def record(self) -> dict[str, Any]:
+        """The model's name, dimensions, prompts and window; loads the model unless a collection has told them."""
+        return dict(self._pinned if self._pinned is not None else self._loaded().record)
+
+    def adopt(self, record: Mapping[str, Any]) -> DenseEncoder:
+        """This encoder, held to what a collection has stored.
+
+        The settings are compared now, and what only the model knows when it is loaded: then a difference is raised
+        before anything is encoded.
+
+        Raises:
+            EncoderMismatch: They would not make the same vectors. The message says both.
+        """
+        loaded = self._lazy.peek()
+        given = dict(loaded.record) if loaded is not None else self._foreseen(record)
+        if not same_vectors(given, record):
+            raise mismatch(record, given)
+        adopted = copy.copy(self)
+        adopted.__dict__.update(_pinned=dict(record), _verified=loaded is not None)
+        return adopted
+
+    def warm_up(self) -> None:
+        """Load the model now; a first text goes through it, which is slower than any later one."""
+        self._loaded()
+
+    def close(self) -> None:
+        """Let go of the model; the next use loads it again. A model that was handed in stays with its owner."""
+        self._lazy.clear()
+
+    def _identity(self) -> str:
+        names = {
+            role: source if isinstance(source, str) else id(source) for role, source in self._sources.items()
+        }
+        settings = replace(self._settings, batch_size=1, options=_deciding(self._settings.options))
+        return json.dumps([names, asdict(settings)], sort_keys=True)
+
+    def __repr__(self) -> str:
+        names = {
+            role: source if isinstance(source, str) else object_name(source)
+            for role, source in self._sources.items()
+        }
+        query = f", query_model={names['query']!r}" if "query" in names else ""
+        return f"DenseEncoder({names['document']!r}{query})"
+
+    # ---- encoding ------------------------------------------------------------------------------------------------
+
+    def _collected(self, texts: Sequence[str], role: Role) -> npt.NDArray[np.float32]:
+        checked = checked_texts(texts)
+        vectors = np.empty((len(checked), self.dimensions), dtype=np.float32)
+        for positions, rows in self._batches(checked, role):
+            vectors[positions] = rows
+        return vectors
+
+    def _batches(self, texts: list[str], role: Role) -> Iterator[tuple[list[int], npt.NDArray[np.float32]]]:
+        loaded = self._loaded()
+        model, prompt, settings = loaded.models[role], loaded.prompts[role], self._settings
+        window = model.window
+        readable = texts if window is None else [window.cut(text) for text in texts]
+        for batch in length_sorted_batches(readable, settings.batch_size):
+            raw = model.encode(batch.texts, role, prompt)
+            rows = checked_rows(raw, batch, loaded.width, model.name)
+            yield batch.positions, finished(rows, settings.truncate_dim, normalize=settings.normalize)
+
+    # ---- the model -----------------------------------------------------------------------------------------------
+
+    def _loaded(self) -> _Loaded:
+        loaded = self._lazy.get()
+        if self._pinned is not None and not self._verified:
+            if not same_vectors(loaded.record, self._pinned):
+                raise mismatch(self._pinned, loaded.record)
+            self._verified = True
+        return loaded
+
+    def _load(self) -> _Loaded:
+        document = self._backend(self._sources["document"])
+        query = self._backend(self._sources["query"]) if "query" in self._sources else document
+        models: dict[Role, Backend] = {"query": query, "document": document}
+        own, settings = self._prompts(), self._settings
+        prompts: dict[Role, str] = {role: _given(own[role], models[role].prompt(role)) for role in models}
+        widths = {role: models[role].dimensions(role) for role in models}
+        width = widths["document"]
+        if widths["query"] != width:
+            msg = (
+                f"queries and documents must have vectors of one size; {query.name} makes {widths['query']} dimensions "
+                f"and {document.name} {width}"
+            )
+            raise ConfigurationError(msg)
+        if settings.truncate_dim is not None and settings.truncate_dim > width:
+            msg = f"truncate_dim must be at most {width}, the size of {document.name}'s vectors; got {settings.truncate_dim}"
+            raise ConfigurationError(msg)
+        known = {
+            "dimensions": _given(settings.truncate_dim, width),
+            "prompts": prompts,
+            "max_tokens": None if document.window is None else document.window.max_tokens,
+        }
+        return _Loaded(models, prompts, width, {**self._named(), **known})
+
+    def _backend(self, source: Any) -> Backend:
+        if isinstance(source, str):
+            return SentenceBackend.load(source, self._settings.options, self._settings.max_tokens)
+        if is_sentence_transformer(source):
+            return SentenceBackend(source, object_name(source))
+        return ObjectBackend(source)
+
+    # ---- the record ----------------------------------------------------------------------------------------------
+
+    def _prompts(self) -> Mapping[Role, str | None]:
+        return {"query": self._settings.query_prompt, "document": self._settings.document_prompt}
+
+    def _named(self) -> dict[str, Any]:
+        """What can be said of the vectors without loading a model."""
+        settings = self._settings
+        named: dict[str, Any] = {
+            "encoder": "dense",
+            **_source_record(self._sources["document"], settings.options),
+        }
+        if "query" in self._sources:
+            named["query"] = _source_record(self._sources["query"], settings.options)
+        return {**named, "truncate_dim": settings.truncate_dim, "normalize": settings.normalize}
+
+    def _foreseen(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """The own record, with what only the loaded model can tell as a collection's record has it."""
+        told = {key: record[key] for key in ("dimensions", "prompts", "max_tokens") if key in record}
+        foreseen = {**self._named(), **told}
+        stored = record.get("prompts", {})
+        foreseen["prompts"] = {role: _given(own, stored.get(role)) for role, own in self._prompts().items()}
+        if self._settings.max_tokens is not None:
+            foreseen["max_tokens"] = self._settings.max_tokens
+        return foreseen
+
+
+def same_vectors(given: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
+    """Whether two records stand for the same vectors.
+
+    One model may go by several names: with or without its owner on the hub, or in folders that hold the same files.
+    """
+    if not _same_model(given, stored) or ("query" in given) != ("query" in stored):
+        return False
+    if "query" in given and not _same_model(given["query"], stored["query"]):
+        return False
+    naming = {"model", "weights", "revision", "query"}
+    keys = (given.keys() | stored.keys()) - naming
+    return all(given.get(key) == stored.get(key) for key in keys)
+
+
+def _same_model(given: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
+    weights = given.get("weights"), stored.get("weights")
+    if None not in weights:
+        return weights[0] == weights[1]
+    same = same_name(str(given.get("model")), str(stored.get("model")))
+    return same and given.get("revision") == stored.get("revision")
+
+
+def _source_record(source: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    name = source if isinstance(source, str) else object_name(source)
+    folder = local_folder(name) if isinstance(source, str) or is_sentence_transformer(source) else None
+    if folder is not None:
+        return {"model": str(folder), "weights": fingerprint(folder)}
+    if not isinstance(source, str) and not is_sentence_transformer(source):
+        return {"model": name, "object": True}
+    return {"model": name, **({} if options.get("revision") is None else {"revision": options["revision"]})}
+
+
+def _deciding(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {"revision": options.get("revision")}
+
+
+def _given(value: Any, otherwise: Any) -> Any:
+    return otherwise if value is None else value
+
+
+def _checked_model(model: Any) -> Any:
+    if isinstance(model, Path):
+        return str(model)
+    if isinstance(model, str):
+        if not model.strip():
+            msg = f"model must be a name, a folder or an object that encodes; got the blank name {model!r}"
+            raise ConfigurationError(msg)
+        return model
+    check_object(model)
+    return model
+
+
+def _check_positive(**numbers: int | None) -> None:
+    for name, number in numbers.items():
+        if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
+            msg = f"{name} must be a whole number of at least 1; got {number!r}"
+            raise ConfigurationError(msg)
+
+
+def _check_options(options: Mapping[str, Any]) -> None:
+    known = ModelOptions.__annotations__
+    for name in options:
+        if name not in known:
+            msg = f"DenseEncoder has no argument {name!r}; how a model is loaded is set by {', '.join(known)}"
+            raise UnknownArgument(msg)

@@ -1,0 +1,72 @@
+"""An encoder from what a collection has stored about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hydrant.encode.base import Encoder
+from hydrant.encode.bm25 import Bm25Encoder
+from hydrant.encode.dense import DenseEncoder
+from hydrant.errors import ConfigurationError
+
+
+def encoder_from_record(record: Mapping[str, Any]) -> Encoder:
+    """Rebuild one of our encoders; no model is loaded yet.
+
+    A record never turns on remote code, whoever wrote it: a model that needs `trust_remote_code` must be handed in.
+
+    Args:
+        record: What the encoder's `record()` said when the collection was made.
+
+    Raises:
+        ConfigurationError: The record is not of one of our encoders, or of a model that was handed in as an object.
+    """
+    kind = record.get("encoder")
+    build = _BUILDERS.get(kind) if isinstance(kind, str) else None
+    if build is None:
+        msg = (
+            f"encoder must be one of {', '.join(_BUILDERS)} to be rebuilt from a record; got {_line(record)}. Hand the "
+            "encoder itself to the collection"
+        )
+        raise ConfigurationError(msg)
+    try:
+        return build(record)
+    except (KeyError, TypeError, AttributeError) as error:
+        msg = f"the record of an encoder is damaged ({error!r}): {_line(record)}. Hand the encoder itself to the collection"
+        raise ConfigurationError(msg) from error
+
+
+def _dense(record: Mapping[str, Any]) -> DenseEncoder:
+    if record.get("object"):
+        msg = (
+            f"the collection was made with the object {record['model']}, which a record cannot bring back; hand the "
+            "same encoder to the collection"
+        )
+        raise ConfigurationError(msg)
+    revision = record.get("revision")
+    query = record.get("query")
+    encoder = DenseEncoder(
+        record["model"],
+        query_model=None if query is None else query["model"],
+        query_prompt=record["prompts"]["query"],
+        document_prompt=record["prompts"]["document"],
+        truncate_dim=record["truncate_dim"],
+        max_tokens=record["max_tokens"],
+        normalize=record["normalize"],
+        **({} if revision is None else {"revision": revision}),
+    )
+    return encoder.adopt(record)
+
+
+def _bm25(record: Mapping[str, Any]) -> Bm25Encoder:
+    settings = {key: value for key, value in record.items() if key != "encoder"}
+    return Bm25Encoder(**settings)
+
+
+def _line(record: Mapping[str, Any]) -> str:
+    return json.dumps(dict(record), ensure_ascii=False, default=repr)
+
+
+_BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], Encoder]] = {"dense": _dense, "bm25": _bm25}

@@ -1,0 +1,84 @@
+"""Checks on what a model returned, and the last steps to the vectors that are stored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hydrant.encode.texts import shown
+from hydrant.errors import EncodingError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Texts that go through a model together.
+
+    Attributes:
+        texts: The texts.
+        positions: The place of each in the list that the caller handed in.
+    """
+
+    texts: list[str]
+    positions: list[int]
+
+
+def length_sorted_batches(texts: Sequence[str], size: int) -> list[Batch]:
+    """All texts in batches of like length, so that little of a batch is padding.
+
+    The longest come first: where memory is too small for them, that shows at once.
+    """
+    order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
+    return [
+        Batch([texts[index] for index in part], part)
+        for part in (order[start : start + size] for start in range(0, len(order), size))
+    ]
+
+
+def checked_rows(raw: Any, batch: Batch, width: int, model: str) -> npt.NDArray[np.float32]:
+    """What a model returned for a batch, as a float32 array of one finite row a text.
+
+    Raises:
+        EncodingError: It is anything else. The message says which text, where it is one text's fault.
+    """
+    try:
+        rows = np.asarray(raw, dtype=np.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        msg = (
+            f"model {model} must return rows of numbers, all of one length; got {type(raw).__name__}: {error}"
+        )
+        raise EncodingError(msg) from error
+    expected = (len(batch.texts), width)
+    if rows.shape != expected:
+        msg = (
+            f"model {model} must return {expected[0]} rows of {width} numbers for {expected[0]} texts; got an array of "
+            f"shape {rows.shape}"
+        )
+        raise EncodingError(msg)
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        first = int(np.argmin(finite))
+        msg = (
+            f"model {model} returned a vector with NaN or infinity for texts[{batch.positions[first]}], which begins "
+            f"{shown(batch.texts[first])}; leave that text out, or load the model in float32"
+        )
+        raise EncodingError(msg)
+    return rows
+
+
+def finished(
+    rows: npt.NDArray[np.float32], truncate_dim: int | None, *, normalize: bool
+) -> npt.NDArray[np.float32]:
+    """The rows cut to the first dimensions, and scaled to length 1 where that is asked for; zeros stay zeros."""
+    if truncate_dim is not None:
+        rows = rows[:, :truncate_dim]
+    if normalize:
+        lengths = np.linalg.norm(rows, axis=1, keepdims=True).astype(np.float32)
+        lengths[lengths == 0] = 1
+        rows = np.divide(rows, lengths)
+    return rows
