@@ -1,1 +1,76 @@
-"""Hydrant."""
+"""Hydrant: state-of-the-art retrieval for RAG on Qdrant.
+
+Names are imported when they are first used, so that `import hydrant` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hydrant.collection.payload import PayloadMap as PayloadMap
+    from hydrant.edge import AsyncEdgeClient as AsyncEdgeClient
+    from hydrant.edge import EdgeClient as EdgeClient
+    from hydrant.encode.base import Encoder as Encoder
+    from hydrant.encode.bm25 import Bm25Encoder as Bm25Encoder
+    from hydrant.encode.dense import DenseEncoder as DenseEncoder
+    from hydrant.facade import Collection as Collection
+    from hydrant.ingest.chunk import Chunker as Chunker
+    from hydrant.ingest.report import IndexReport as IndexReport
+    from hydrant.pipeline import Pipeline as Pipeline
+    from hydrant.pipeline import Stage as Stage
+    from hydrant.retrieve.fusion import Convex as Convex
+    from hydrant.retrieve.fusion import Dbsf as Dbsf
+    from hydrant.retrieve.fusion import Rrf as Rrf
+    from hydrant.retrieve.retriever import Retriever as Retriever
+    from hydrant.types import Degradation as Degradation
+    from hydrant.types import Hit as Hit
+    from hydrant.types import Passage as Passage
+    from hydrant.types import Query as Query
+    from hydrant.types import SearchResult as SearchResult
+    from hydrant.types import SearchState as SearchState
+    from hydrant.types import StageScore as StageScore
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "AsyncEdgeClient": "hydrant.edge",
+    "Bm25Encoder": "hydrant.encode.bm25",
+    "Chunker": "hydrant.ingest.chunk",
+    "Collection": "hydrant.facade",
+    "Convex": "hydrant.retrieve.fusion",
+    "Dbsf": "hydrant.retrieve.fusion",
+    "Degradation": "hydrant.types",
+    "DenseEncoder": "hydrant.encode.dense",
+    "EdgeClient": "hydrant.edge",
+    "Encoder": "hydrant.encode.base",
+    "Hit": "hydrant.types",
+    "IndexReport": "hydrant.ingest.report",
+    "Passage": "hydrant.types",
+    "PayloadMap": "hydrant.collection.payload",
+    "Pipeline": "hydrant.pipeline",
+    "Query": "hydrant.types",
+    "Retriever": "hydrant.retrieve.retriever",
+    "Rrf": "hydrant.retrieve.fusion",
+    "SearchResult": "hydrant.types",
+    "SearchState": "hydrant.types",
+    "Stage": "hydrant.pipeline",
+    "StageScore": "hydrant.types",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604  every key of _HOMES is a string
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module 'hydrant' has no attribute {name!r}; it has {sorted(_HOMES)}"
+        raise AttributeError(msg)
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -16,19 +16,6 @@ FilterLike: TypeAlias = "models.Filter | Mapping[str, Any]"
 QueryVector: TypeAlias = "list[float] | list[list[float]] | models.SparseVector"
 
 
-class _Unset:
-    """The type of `UNSET`: an argument that was not given, where None has a meaning of its own."""
-
-    def __repr__(self) -> str:
-        return "UNSET"
-
-    def __bool__(self) -> bool:
-        return False
-
-
-UNSET = _Unset()
-
-
 @dataclass(frozen=True, slots=True)
 class Passage:
     """A piece of text that can be found.

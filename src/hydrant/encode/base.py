@@ -32,9 +32,16 @@ class Encoder(ABC):
 
     Attributes:
         kind: "dense" for one list of floats a text, "sparse" for indices with weights.
+        idf: Whether Qdrant has to multiply the inverse document frequency into a sparse vector's scores.
     """
 
     kind: Literal["dense", "sparse"] = "dense"
+    idf: bool = False
+
+    @property
+    def batch_size(self) -> int:
+        """How many texts are best encoded at a time."""
+        return _SLICE
 
     @abstractmethod
     def encode_query(self, texts: Sequence[str]) -> Encoded:

@@ -58,6 +58,7 @@ class Bm25Encoder(Encoder):
     """
 
     kind = "sparse"
+    idf = True
 
     def __init__(
         self,

@@ -156,7 +156,7 @@ def _hub_refusal(name: str, options: Mapping[str, Any]) -> str | None:
 
 def _said(error: Exception) -> str:
     first_line = str(error).strip().partition("\n")[0].rstrip(".")
-    return first_line if first_line else type(error).__name__
+    return first_line or type(error).__name__
 
 
 def _packaged(name: str) -> Path | None:

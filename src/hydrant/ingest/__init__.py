@@ -1,1 +1,1 @@
-"""From files to passages, and from passages into a collection."""
+"""Indexing: read, chunk, encode, write."""

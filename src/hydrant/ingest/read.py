@@ -81,6 +81,19 @@ def read_document(path: Path, *, source: str | None = None, max_bytes: int = MAX
         raise UnreadableDocument(message) from error.__cause__
 
 
+def hash_file(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
+    """The `content_hash` that the file's document would have, without making text of it.
+
+    Raises:
+        UnreadableDocument: The file cannot be read.
+    """
+    try:
+        return hashlib.sha256(_read_bytes(path, max_bytes)).hexdigest()
+    except UnreadableDocument as error:
+        message = f"{path} {error}"
+        raise UnreadableDocument(message) from error.__cause__
+
+
 def document_from_text(
     text: str,
     *,

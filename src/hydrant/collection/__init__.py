@@ -1,0 +1,1 @@
+"""What a collection is: its vectors and encoders, its payload, its filters, its tenants."""

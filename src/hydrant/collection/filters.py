@@ -1,0 +1,336 @@
+"""Plain mappings to Qdrant conditions.
+
+    {"lang": "en"}                                      the field has this value
+    {"tags": ["red", "blue"]}                           any of these; also {"tags": {"any": [...]}}
+    {"tags": {"none": ["old"]}}                         has a value that is none of these
+    {"year": {"gte": 2020, "lt": 2024}}                 a range; of dates too (datetime, date or ISO 8601 text)
+    {"body": {"text": "all these words"}}               words; {"phrase": ...} in this order
+    {"author": {"exists": True}}                        has a value
+    {"place": {"near": {"lat": 52.5, "lon": 13.4, "meters": 1000}}}
+    {"tags": {"count": {"gte": 2}}}                     how many values
+    {"lang": {"not": "en"}}
+    {"or": [{...}, {...}]}, {"and": [...]}, {"not": {...}}
+
+Several keys, and several operators of one key, must all hold. A `models.Filter` passes as it is. Both are checked against
+the collection's payload indexes, because a misspelt field would silently find nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import Any, TypeAlias
+
+from qdrant_client import models
+
+from hydrant.errors import FilterError
+from hydrant.types import FilterLike
+
+Condition: TypeAlias = models.Condition
+Scalar: TypeAlias = str | int | bool
+
+_BOUNDS = frozenset({"gt", "gte", "lt", "lte"})
+_CHARACTERS_SHOWN = 80
+
+# What each type of payload index can answer, by the condition's attribute.
+_ANSWERS: Mapping[str, frozenset[str]] = {
+    "keyword": frozenset({"match str"}),
+    "uuid": frozenset({"match str"}),
+    "integer": frozenset({"match int", "range"}),
+    "float": frozenset({"range"}),
+    "bool": frozenset({"match bool"}),
+    "datetime": frozenset({"datetime"}),
+    "text": frozenset({"text", "match str"}),
+    "geo": frozenset({"geo"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FilterCompiler:
+    """Turns filters into `models.Filter` for one collection.
+
+    Attributes:
+        where: The collection's name, for messages.
+        key: From a field as the caller names it to the payload key.
+        indexes: The payload indexes: key and type.
+        allow_unindexed: Whether a field without an index may be filtered by, at the cost of a scan.
+    """
+
+    where: str
+    key: Callable[[str], str]
+    indexes: Mapping[str, str]
+    allow_unindexed: bool = False
+
+    def compile(self, given: FilterLike | None) -> models.Filter | None:
+        """The Qdrant filter.
+
+        Raises:
+            FilterError: An unknown operator, a value of the wrong type, or a field without an index.
+        """
+        if given is None:
+            return None
+        if isinstance(given, models.Filter):
+            compiled = given
+        elif isinstance(given, Mapping):
+            compiled = self._all(given)
+        else:
+            msg = f"filter must be a models.Filter or a mapping of fields to values, got {_shown(given)}"
+            raise FilterError(msg)
+        self._check(compiled)
+        return compiled
+
+    def payload_key(self, field: str) -> str:
+        """The payload key of a field; a name that is itself an indexed key is taken at its word."""
+        return field if field in self.indexes else self.key(field)
+
+    # ---- mappings ------------------------------------------------------------------------------------------------
+
+    def _all(self, mapping: Mapping[str, Any]) -> models.Filter:
+        must: list[Condition] = []
+        for field, wanted in mapping.items():
+            if not isinstance(field, str):
+                msg = f"a filter's fields must be strings, got {_shown(field)}"
+                raise FilterError(msg)
+            must.extend(self._entry(field, wanted))
+        return models.Filter(must=must)
+
+    def _entry(self, field: str, wanted: Any) -> Iterator[Condition]:
+        if field in {"and", "or"}:
+            yield self._combined(field, wanted)
+        elif field == "not":
+            yield models.Filter(must_not=[self._nested(field, wanted)])
+        elif isinstance(wanted, Mapping):
+            yield from self._operators(field, wanted)
+        else:
+            yield self._equals(field, wanted)
+
+    def _combined(self, word: str, branches: Any) -> models.Filter:
+        if (
+            isinstance(branches, Mapping)
+            or not isinstance(branches, Sequence)
+            or isinstance(branches, str)
+            or not branches
+        ):
+            msg = f"{word!r} takes a list of at least one filter, got {_shown(branches)}"
+            raise FilterError(msg)
+        filters: list[Condition] = [self._nested(word, branch) for branch in branches]
+        return models.Filter(should=filters) if word == "or" else models.Filter(must=filters)
+
+    def _nested(self, word: str, branch: Any) -> models.Filter:
+        if isinstance(branch, models.Filter):
+            return branch
+        if not isinstance(branch, Mapping) or not branch:
+            msg = f"{word!r} takes filters such as {{'lang': 'en'}}, got {_shown(branch)}"
+            raise FilterError(msg)
+        return self._all(branch)
+
+    def _operators(self, field: str, operators: Mapping[str, Any]) -> Iterator[Condition]:
+        if not operators:
+            msg = f"filter on {field!r} is an empty mapping; give a value or an operator such as {{'gte': 2020}}"
+            raise FilterError(msg)
+        key = self.payload_key(field)
+        bounds = {name: value for name, value in operators.items() if name in _BOUNDS}
+        if bounds:
+            yield _range(key, field, bounds)
+        for name, value in operators.items():
+            if name == "not":
+                yield models.Filter(must_not=list(self._entry(field, value)))
+            elif name in _OPERATORS:
+                yield _OPERATORS[name](key, field, value)
+            elif name not in _BOUNDS:
+                known = sorted({*_OPERATORS, *_BOUNDS, "not"})
+                msg = f"filter on {field!r} has the operator {name!r}; expected one of {known}"
+                raise FilterError(msg)
+
+    def _equals(self, field: str, value: Any) -> Condition:
+        key = self.payload_key(field)
+        if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str):
+            return _any(key, field, value)
+        # Qdrant matches neither floats nor dates by value: there a range of one point says the same.
+        if self.indexes.get(key) in {"float", "datetime"} and value is not None:
+            return _range(key, field, {"gte": value, "lte": value})
+        return _match(key, field, value)
+
+    # ---- the check against the indexes ---------------------------------------------------------------------------
+
+    def _check(self, condition: Any, prefix: str = "") -> None:
+        if isinstance(condition, models.Filter):
+            for branch in _branches(condition):
+                self._check(branch, prefix)
+        elif isinstance(condition, models.NestedCondition):
+            self._check(condition.nested.filter, f"{prefix}{condition.nested.key.removesuffix('[]')}[].")
+        elif isinstance(condition, models.FieldCondition):
+            self._check_field(condition, prefix + condition.key)
+
+    def _check_field(self, condition: models.FieldCondition, key: str) -> None:
+        indexed = self.indexes.get(key, self.indexes.get(key.replace("[]", "")))
+        if indexed is None:
+            if self.allow_unindexed:
+                return
+            have = ", ".join(f"{name} ({kind})" for name, kind in sorted(self.indexes.items()))
+            msg = (
+                f"collection {self.where!r} has no payload index on {key!r} (it has: {have or 'none'}), so "
+                "this filter would scan every point or, misspelt, find none; create one with "
+                "index_field(...), or open the collection with allow_unindexed=True"
+            )
+            raise FilterError(msg)
+        asked = _asked(condition)
+        if asked is not None and asked not in _ANSWERS.get(indexed, frozenset({asked})):
+            msg = f"field {key!r} of collection {self.where!r} has an index of type {indexed!r}, which cannot answer {_shown(condition)}"
+            raise FilterError(msg)
+
+
+def both(*filters: models.Filter | None) -> models.Filter | None:
+    """Filters that must all hold; None where there is none."""
+    present: list[Condition] = [each for each in filters if each is not None]
+    if len(present) <= 1:
+        return next((each for each in filters if each is not None), None)
+    return models.Filter(must=present)
+
+
+def _branches(filter_: models.Filter) -> Iterator[Any]:
+    for group in (filter_.must, filter_.should, filter_.must_not):
+        if group is not None:
+            yield from group if isinstance(group, list) else [group]
+    if filter_.min_should is not None:
+        yield from filter_.min_should.conditions
+
+
+def _asked(condition: models.FieldCondition) -> str | None:
+    """The kind of question a condition asks of an index, None for those that every index answers."""
+    if isinstance(condition.range, models.DatetimeRange):
+        return "datetime"
+    if condition.range is not None:
+        return "range"
+    if condition.geo_radius or condition.geo_bounding_box or condition.geo_polygon:
+        return "geo"
+    return _asked_match(condition.match)
+
+
+def _asked_match(match: Any) -> str | None:
+    if isinstance(match, models.MatchValue):
+        value: Any = match.value
+    elif isinstance(match, models.MatchAny) and match.any:
+        value = next(iter(match.any))
+    elif isinstance(match, models.MatchExcept) and match.except_:
+        value = next(iter(match.except_))
+    else:
+        return (
+            "text"
+            if match is not None and not isinstance(match, models.MatchAny | models.MatchExcept)
+            else None
+        )
+    return f"match {type(value).__name__}"
+
+
+# ---- operators ---------------------------------------------------------------------------------------------------
+
+
+def _match(key: str, field: str, value: Any) -> Condition:
+    if isinstance(value, bool | int | str):
+        return models.FieldCondition(key=key, match=models.MatchValue(value=value))
+    if isinstance(value, float):
+        return models.FieldCondition(key=key, range=models.Range(gte=value, lte=value))
+    if isinstance(value, datetime | date):
+        return _range(key, field, {"gte": value, "lte": value})
+    hint = "; to ask for fields without a value use {'exists': False}" if value is None else ""
+    msg = f"filter on {field!r} must be a string, a number, a bool, a date, a list or a mapping, got {_shown(value)}{hint}"
+    raise FilterError(msg)
+
+
+def _values(field: str, values: Any) -> list[Any]:
+    if isinstance(values, Sequence | set | frozenset) and not isinstance(values, str):
+        listed = sorted(values, key=str) if isinstance(values, set | frozenset) else list(values)
+        kinds = {type(value) for value in listed}
+        if kinds in ({str}, {int}):
+            return listed
+    msg = f"filter on {field!r} takes a list of strings or a list of whole numbers, at least one, got {_shown(values)}"
+    raise FilterError(msg)
+
+
+def _any(key: str, field: str, values: Any) -> Condition:
+    return models.FieldCondition(key=key, match=models.MatchAny(any=_values(field, values)))
+
+
+def _none(key: str, field: str, values: Any) -> Condition:
+    return models.FieldCondition(key=key, match=models.MatchExcept(**{"except": _values(field, values)}))
+
+
+def _words(match: Callable[[str], Any]) -> Callable[[str, str, Any], Condition]:
+    def build(key: str, field: str, value: Any) -> Condition:
+        if not isinstance(value, str) or not value.strip():
+            msg = f"filter on {field!r} takes words to look for, got {_shown(value)}"
+            raise FilterError(msg)
+        return models.FieldCondition(key=key, match=match(value))
+
+    return build
+
+
+def _exists(key: str, field: str, value: Any) -> Condition:
+    if not isinstance(value, bool):
+        msg = f"'exists' on {field!r} takes True or False, got {_shown(value)}"
+        raise FilterError(msg)
+    empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
+    return models.Filter(must_not=[empty]) if value else empty
+
+
+def _near(key: str, field: str, value: Any) -> Condition:
+    try:
+        center = models.GeoPoint(lat=value["lat"], lon=value["lon"])
+        return models.FieldCondition(
+            key=key, geo_radius=models.GeoRadius(center=center, radius=value["meters"])
+        )
+    except (TypeError, KeyError, ValueError) as error:
+        msg = f"'near' on {field!r} takes {{'lat': degrees, 'lon': degrees, 'meters': radius}}, got {_shown(value)}"
+        raise FilterError(msg) from error
+
+
+def _count(key: str, field: str, value: Any) -> Condition:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = {"gte": value, "lte": value}
+    whole = isinstance(value, Mapping) and all(isinstance(bound, int) for bound in value.values())
+    if not whole or not value or not set(value) <= _BOUNDS:
+        msg = f"'count' on {field!r} takes a whole number or bounds such as {{'gte': 2}}, got {_shown(value)}"
+        raise FilterError(msg)
+    return models.FieldCondition(key=key, values_count=models.ValuesCount(**value))
+
+
+def _range(key: str, field: str, bounds: Mapping[str, Any]) -> Condition:
+    values = list(bounds.values())
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return models.FieldCondition(key=key, range=models.Range(**bounds))
+    try:
+        moments = {name: _moment(value) for name, value in bounds.items()}
+    except ValueError as error:
+        msg = f"filter on {field!r} takes numbers or dates as bounds, got {_shown(dict(bounds))}"
+        raise FilterError(msg) from error
+    return models.FieldCondition(key=key, range=models.DatetimeRange(**moments))
+
+
+def _moment(value: Any) -> datetime:
+    if isinstance(value, datetime):
+        return value
+    if isinstance(value, date):
+        return datetime.combine(value, time.min)
+    if isinstance(value, str):
+        return datetime.fromisoformat(value)
+    msg = f"not a date: {value!r}"
+    raise ValueError(msg)
+
+
+_OPERATORS: Mapping[str, Callable[[str, str, Any], Condition]] = {
+    "is": _match,
+    "any": _any,
+    "none": _none,
+    "text": _words(lambda words: models.MatchText(text=words)),
+    "phrase": _words(lambda words: models.MatchPhrase(phrase=words)),
+    "exists": _exists,
+    "near": _near,
+    "count": _count,
+}
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _CHARACTERS_SHOWN else text[: _CHARACTERS_SHOWN - 1] + "…"

@@ -1,0 +1,215 @@
+"""Creating a collection, and opening one that is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from qdrant_client import models
+
+from hydrant.collection.calls import Clients, QdrantCall, status_of
+from hydrant.collection.payload import REVISION_KEY, PayloadMap
+from hydrant.collection.profile import RECORD_KEY, Profile
+from hydrant.collection.sources import Record, Source, foreign_sources, record_of, recorded_sources
+from hydrant.encode.base import Encoder
+from hydrant.errors import CollectionExists, CollectionNotFound, ConfigurationError
+from hydrant.flow import Effect, Flow
+
+_NOT_FOUND = 404
+# How many payloads are looked at to recognise a layout.
+_SAMPLES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a new collection is to be.
+
+    Attributes:
+        name: Its name.
+        encoders: An encoder for each source.
+        distance: How dense vectors are compared.
+        tenant: The payload key that keeps tenants apart, or None.
+        fields: Metadata fields to index, with the type of each.
+        payload: Where text and metadata lie.
+        options: Further arguments of `QdrantClient.create_collection`, such as `quantization_config`.
+    """
+
+    name: str
+    encoders: Mapping[str, Encoder]
+    distance: models.Distance = models.Distance.COSINE
+    tenant: str | None = None
+    fields: Mapping[str, str | models.PayloadSchemaType] = field(default_factory=dict)
+    payload: PayloadMap = field(default_factory=PayloadMap.hydrant)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the caller knows of a collection that is to be opened; whatever is left out is read or detected.
+
+    Attributes:
+        name: Its name.
+        encoders: The encoder of each source; None where the stored record is to be used.
+        vectors: The vector's name by source, where a foreign collection has several.
+        payload: Where text and metadata lie; None to detect.
+        tenant: The payload key that keeps tenants apart in a foreign collection.
+        allow_unindexed: Whether fields without a payload index may be filtered by.
+    """
+
+    name: str
+    encoders: Mapping[str, Encoder | None]
+    vectors: Mapping[str, str] = field(default_factory=dict)
+    payload: PayloadMap | None = None
+    tenant: str | None = None
+    allow_unindexed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Everything about an opened collection but the clients."""
+
+    profile: Profile
+    sources: Mapping[str, Source]
+    payload: PayloadMap
+    tenant: str | None = None
+    fields: Mapping[str, str] = field(default_factory=dict)
+    allow_unindexed: bool = False
+
+
+class _Dimensions(Effect[int]):
+    """How long an encoder's vectors are; loads the model."""
+
+    def __init__(self, encoder: Any) -> None:
+        self.name = f"load {encoder.kind} encoder"
+        self._encoder = encoder
+
+    def call(self, timeout: float | None) -> int:
+        return int(self._encoder.dimensions)
+
+
+def create(clients: Clients, plan: Plan) -> Flow[Opened]:
+    """Make a collection, its payload indexes and its record.
+
+    Raises:
+        CollectionExists: There is one of that name.
+        ConfigurationError: There is no encoder, or an option says again what the plan says.
+    """
+    if not plan.encoders:
+        msg = f"collection {plan.name!r} needs at least one encoder: dense=..., sparse=... or both"
+        raise ConfigurationError(msg)
+    reserved = {"collection_name", "vectors_config", "sparse_vectors_config", "metadata"} & set(plan.options)
+    if reserved:
+        msg = f"options may not set {sorted(reserved)}: they follow from name and encoders"
+        raise ConfigurationError(msg)
+    if (yield _call(clients, "collection_exists", plan.name)):
+        msg = f"collection {plan.name!r} exists already; open it with Collection.open, or drop it first"
+        raise CollectionExists(msg)
+    sources = {name: Source(name, name, encoder) for name, encoder in plan.encoders.items()}
+    indexes = _indexes(plan)
+    types = {key: getattr(schema, "type", schema).value for key, schema in indexes.items()}
+    record = Record(record_of(sources), plan.payload.record(), plan.tenant, types)
+    dense, sparse = yield from _vectors(plan)
+    yield _call(
+        clients,
+        "create_collection",
+        plan.name,
+        vectors_config=dense,
+        sparse_vectors_config=sparse,
+        metadata={RECORD_KEY: record.metadata()},
+        **plan.options,
+    )
+    for key, schema in indexes.items():
+        yield _call(
+            clients, "create_payload_index", plan.name, field_name=key, field_schema=schema, wait=True
+        )
+    profile = yield from read_profile(clients, plan.name)
+    return Opened(profile, sources, plan.payload, plan.tenant, types)
+
+
+def open_existing(clients: Clients, wanted: Wanted) -> Flow[Opened]:
+    """Read a collection once, and fit encoders, payload layout and tenant field to it.
+
+    Raises:
+        CollectionNotFound: There is none of that name.
+        EncoderMismatch: An encoder is not the one that made the collection.
+        UnknownVector: A vector name that the collection does not have.
+        PayloadUnmapped: The payloads are in no known layout and none was given.
+    """
+    profile = yield from read_profile(clients, wanted.name)
+    record = Record.read(profile)
+    if record is None:
+        sources = foreign_sources(profile, wanted.encoders, wanted.vectors)
+        layout = wanted.payload or (yield from _detect(clients, wanted.name))
+        return Opened(profile, sources, layout, wanted.tenant, {}, wanted.allow_unindexed)
+    if wanted.vectors or wanted.tenant not in {None, record.tenant}:
+        msg = (
+            f"collection {wanted.name!r} records its vectors and its tenant field ({record.tenant!r}) itself; "
+            "leave vectors= and tenant= out"
+        )
+        raise ConfigurationError(msg)
+    sources = recorded_sources(profile, record, wanted.encoders)
+    layout = wanted.payload or PayloadMap.from_record(record.payload)
+    return Opened(profile, sources, layout, record.tenant, record.fields, wanted.allow_unindexed)
+
+
+def read_profile(clients: Clients, name: str) -> Flow[Profile]:
+    """What Qdrant says of a collection.
+
+    Raises:
+        CollectionNotFound: There is none of that name; the message lists those that exist.
+    """
+    try:
+        info = yield _call(clients, "get_collection", name)
+    except Exception as error:
+        # The server answers 404, local mode raises a ValueError, Edge our own error.
+        if not isinstance(error, ValueError) and status_of(error) != _NOT_FOUND:
+            raise
+        listing = yield QdrantCall(clients, "get_collections", repeatable=True)
+        names = sorted(each.name for each in listing.collections)
+        if name in names:
+            raise
+        msg = (
+            f"there is no collection {name!r}; there are: {', '.join(map(repr, names)) if names else 'none'}"
+        )
+        raise CollectionNotFound(msg) from error
+    return Profile.read(name, info)
+
+
+def _call(clients: Clients, method: str, name: str, **arguments: Any) -> QdrantCall[Any]:
+    repeatable = method != "create_collection"
+    return QdrantCall(clients, method, repeatable=repeatable, collection_name=name, **arguments)
+
+
+def _vectors(plan: Plan) -> Flow[tuple[dict[str, Any], dict[str, Any]]]:
+    dense = {}
+    sparse = {}
+    for name, encoder in plan.encoders.items():
+        if encoder.kind == "dense":
+            size = yield _Dimensions(encoder)
+            dense[name] = models.VectorParams(size=size, distance=plan.distance)
+        else:
+            modifier = models.Modifier.IDF if encoder.idf else None
+            sparse[name] = models.SparseVectorParams(modifier=modifier)
+    return dense, sparse
+
+
+def _indexes(plan: Plan) -> dict[str, Any]:
+    """The payload indexes of a new collection, by payload key."""
+    indexes: dict[str, Any] = {
+        plan.payload.key(field): models.PayloadSchemaType(kind) for field, kind in plan.fields.items()
+    }
+    if plan.payload.source is not None:
+        indexes[plan.payload.source] = models.PayloadSchemaType.KEYWORD
+    indexes[REVISION_KEY] = models.PayloadSchemaType.KEYWORD
+    if plan.tenant is not None:
+        # Qdrant keeps a tenant's points together on disk where it knows the field.
+        indexes[plan.tenant] = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
+    return indexes
+
+
+def _detect(clients: Clients, name: str) -> Flow[PayloadMap]:
+    points, _ = yield _call(clients, "scroll", name, limit=_SAMPLES, with_payload=True, with_vectors=False)
+    if not points:
+        return PayloadMap.hydrant()
+    return PayloadMap.detect((point.payload or {} for point in points), f"collection {name!r}")

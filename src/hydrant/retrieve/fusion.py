@@ -1,0 +1,187 @@
+"""How the rankings of several sources become one.
+
+`Rrf` without weights and `Dbsf` are computed by Qdrant inside the request. Weighted RRF and `Convex` are computed here from
+the sources' own rankings, which come back in the same request: Qdrant's RRF weight stretches ranks instead of scaling
+a source's vote, and it has no convex combination.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from qdrant_client import models
+
+from hydrant.errors import ConfigurationError
+
+Id = TypeVar("Id", bound=Hashable)
+Ranking = Sequence[tuple[Id, float]]
+
+
+class Fusion(ABC):
+    """A way to make one ranking of several. Immutable and comparable."""
+
+    weights: Mapping[str, float] | None = None
+
+    def query(self) -> models.Query | None:
+        """The fusion as Qdrant computes it, None where it has to be computed here."""
+        return None
+
+    @abstractmethod
+    def fuse(self, rankings: Mapping[str, Ranking[Id]]) -> list[tuple[Id, float]]:
+        """Fuse rankings that are already here.
+
+        Args:
+            rankings: By source, ids and scores, best first, higher meaning better.
+
+        Returns:
+            Ids and fused scores, best first. Equal scores keep the order in which the sources named them.
+        """
+
+    def check(self, sources: Sequence[str]) -> None:
+        """Refuse weights that do not fit the sources.
+
+        Raises:
+            ConfigurationError: A weight for no source, or no weight above 0.
+        """
+        if self.weights is None:
+            return
+        unknown = sorted(set(self.weights) - set(sources))
+        if unknown:
+            msg = f"fusion weights name {unknown}, but the sources are {sorted(sources)}"
+            raise ConfigurationError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Rrf(Fusion):
+    """Reciprocal rank fusion: the sum over sources of weight / (k + rank), ranks from 1.
+
+    Cormack, Clarke and Büttcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning methods",
+    SIGIR 2009.
+
+    Attributes:
+        k: How little the first ranks stand out. Qdrant counts ranks from 0, so its own k is one higher.
+        weights: How much each source's vote counts; a source that is not named counts 1.
+    """
+
+    k: int = 60
+    weights: Mapping[str, float] | None = field(default=None, hash=False)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
+            msg = f"k of Rrf must be a whole number of at least 1, got {self.k!r}"
+            raise ConfigurationError(msg)
+        _check_weights(self.weights)
+
+    def query(self) -> models.Query | None:
+        """Qdrant's RRF, where every source counts the same."""
+        if self.weights is not None and any(weight != 1 for weight in self.weights.values()):
+            return None
+        return models.RrfQuery(rrf=models.Rrf(k=self.k + 1))
+
+    def fuse(self, rankings: Mapping[str, Ranking[Id]]) -> list[tuple[Id, float]]:
+        """See `Fusion.fuse`."""
+        return _sum(
+            {
+                name: [
+                    (each, _weight(self.weights, name) / (self.k + rank))
+                    for rank, (each, _) in enumerate(ranking, 1)
+                ]
+                for name, ranking in rankings.items()
+            }
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Dbsf(Fusion):
+    """Distribution-based score fusion: scores on a scale of mean ± 3 standard deviations of their list, then summed.
+
+    Computed by Qdrant, with the sample's deviation; a list of one, or of equal scores, counts 0.5 each.
+    """
+
+    def query(self) -> models.Query | None:
+        """Qdrant's DBSF."""
+        return models.FusionQuery(fusion=models.Fusion.DBSF)
+
+    def fuse(self, rankings: Mapping[str, Ranking[Id]]) -> list[tuple[Id, float]]:
+        """See `Fusion.fuse`."""
+        return _sum({name: _three_deviations(ranking) for name, ranking in rankings.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Convex(Fusion):
+    """A weighted mean of scores that were brought to 0..1 by their list's minimum and maximum.
+
+    A passage that a source did not return counts 0 there. Bruch, Gai and Ingber, "An Analysis of Fusion Functions for
+    Hybrid Retrieval", TOIS 2023, on why this is often better than RRF where weights can be tuned.
+
+    Attributes:
+        weights: How much each source counts; they are divided by their sum. A source that is not named counts 1.
+    """
+
+    weights: Mapping[str, float] | None = field(default=None, hash=False)
+
+    def __post_init__(self) -> None:
+        _check_weights(self.weights)
+
+    def fuse(self, rankings: Mapping[str, Ranking[Id]]) -> list[tuple[Id, float]]:
+        """See `Fusion.fuse`."""
+        total = sum(_weight(self.weights, name) for name in rankings)
+        if total <= 0:
+            return []
+        return _sum(
+            {
+                name: [
+                    (each, _weight(self.weights, name) / total * score)
+                    for each, score in _zero_to_one(ranking)
+                ]
+                for name, ranking in rankings.items()
+            }
+        )
+
+
+def _check_weights(weights: Mapping[str, float] | None) -> None:
+    if weights is None:
+        return
+    for name, weight in weights.items():
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+            msg = f"weight of source {name!r} must be a number of at least 0, got {weight!r}"
+            raise ConfigurationError(msg)
+    if not any(weights.values()):
+        msg = f"at least one weight must be above 0, got {dict(weights)!r}"
+        raise ConfigurationError(msg)
+
+
+def _weight(weights: Mapping[str, float] | None, name: str) -> float:
+    return 1.0 if weights is None else float(weights.get(name, 1.0))
+
+
+def _sum(contributions: Mapping[str, Ranking[Id]]) -> list[tuple[Id, float]]:
+    totals: dict[Id, float] = {}
+    for ranking in contributions.values():
+        for each, score in ranking:
+            totals[each] = totals.get(each, 0.0) + score
+    return sorted(totals.items(), key=lambda item: -item[1])
+
+
+def _zero_to_one(ranking: Ranking[Id]) -> list[tuple[Id, float]]:
+    if not ranking:
+        return []
+    scores = [score for _, score in ranking]
+    low, high = min(scores), max(scores)
+    if high == low:
+        return [(each, 1.0) for each, _ in ranking]
+    return [(each, (score - low) / (high - low)) for each, score in ranking]
+
+
+def _three_deviations(ranking: Ranking[Id]) -> list[tuple[Id, float]]:
+    count = len(ranking)
+    mean = sum(score for _, score in ranking) / count if count else 0.0
+    variance = sum((score - mean) ** 2 for _, score in ranking) / (count - 1) if count > 1 else 0.0
+    if variance == 0:
+        return [(each, 0.5) for each, _ in ranking]
+    deviation = math.sqrt(variance)
+    return [(each, (score - (mean - 3 * deviation)) / (6 * deviation)) for each, score in ranking]

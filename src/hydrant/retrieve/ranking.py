@@ -1,0 +1,166 @@
+"""One search: which requests go out together, and the ranking they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from qdrant_client import models
+
+from hydrant.collection.base import CollectionBase
+from hydrant.flow import Flow
+from hydrant.retrieve.fusion import Fusion
+from hydrant.retrieve.paging import Window, concatenated, depths, in_order
+from hydrant.retrieve.request import Page, Part, RequestBuilder
+from hydrant.types import StageScore
+
+Points = list[models.ScoredPoint]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The page's points, best first, and what each source said of the points it returned."""
+
+    points: Sequence[models.ScoredPoint]
+    sources: Mapping[str, Mapping[Any, StageScore]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A search that is ready to run.
+
+    Attributes:
+        collection: Where.
+        builder: Makes the requests.
+        fusion: How several sources become one; None for a single source.
+        depth: How many candidates each source contributes.
+        threshold: The worst fused score that counts.
+        explain: Whether each source's own ranking is wanted too.
+        descending: Whether a higher score is better; a single source may measure distances.
+    """
+
+    collection: CollectionBase
+    builder: RequestBuilder
+    fusion: Fusion | None
+    depth: int
+    threshold: float | None
+    explain: bool
+    descending: bool
+
+    def run(self, page: Page) -> Flow[Found]:
+        """The page's points."""
+        if self.fusion is None:
+            return self._single(page)
+        levels = depths(page, max(self.depth, page.limit))
+        query = self.fusion.query()
+        if query is None:
+            return self._fused_here(self.fusion, levels, page)
+        if len(levels) == 1:
+            return self._fused_there(query, levels[0], page)
+        return self._fused_there_deep(query, levels, page)
+
+    def _single(self, page: Page) -> Flow[Found]:
+        ask = self.builder.asks[0]
+        window = Window(page, slack=2)
+        while True:
+            points = (yield from self._ask([self.builder.alone(ask, window.part)]))[0]
+            if window.closed(points):
+                return Found(window.cut(points, descending=self.descending))
+            window = window.wider()
+
+    def _fused_there(self, query: models.Query, depth: int, page: Page) -> Flow[Found]:
+        window = Window(page, slack=2 * len(self.builder.asks))
+        while True:
+            fused = self.builder.fused(query, depth, self.threshold, window.part)
+            points, *own = yield from self._ask([fused, *self._explaining(depth)])
+            if window.closed(points):
+                return Found(window.cut(points, descending=True), self._ranks(own))
+            window = window.wider()
+
+    def _fused_there_deep(self, query: models.Query, levels: Sequence[int], page: Page) -> Flow[Found]:
+        sources = len(self.builder.asks)
+        requests = [
+            self.builder.fused(query, depth, self.threshold, Part(sources * depth, payload=False))
+            for depth in levels
+        ]
+        answers = yield from self._ask([*requests, *self._explaining(levels[-1])])
+        rankings = [
+            [(point.id, point.score) for point in in_order(points)] for points in answers[: len(levels)]
+        ]
+        ranking = concatenated(rankings)[page.offset : page.end]
+        return (yield from self._with_payloads(ranking, self._ranks(answers[len(levels) :])))
+
+    def _fused_here(self, fusion: Fusion, levels: Sequence[int], page: Page) -> Flow[Found]:
+        shallow = len(levels) == 1
+        part = Part(levels[-1], payload=shallow)
+        answers = yield from self._ask([self.builder.alone(ask, part) for ask in self.builder.asks])
+        names = [ask.source for ask in self.builder.asks]
+        own = {name: self._source_order(name, points) for name, points in zip(names, answers, strict=True)}
+        fused = [
+            in_pairs_order(fusion.fuse({name: _pairs(points[:depth]) for name, points in own.items()}))
+            for depth in levels
+        ]
+        ranking = [
+            (each, score)
+            for each, score in concatenated(fused)
+            if self.threshold is None or score >= self.threshold
+        ][page.offset : page.end]
+        ranks = _stage_scores(own)
+        if not shallow:
+            return (yield from self._with_payloads(ranking, ranks))
+        known = {point.id: point for points in own.values() for point in points}
+        return Found([known[each].model_copy(update={"score": score}) for each, score in ranking], ranks)
+
+    def _source_order(self, name: str, points: Points) -> Points:
+        vector = self.collection.profile.dense.get(self.collection.sources[name].vector)
+        if vector is None or vector.more_is_better:
+            return in_order(points)
+        # Fusion formulas want higher to be better: a distance counts as its negative.
+        negated = [point.model_copy(update={"score": -point.score}) for point in points]
+        return in_order(negated)
+
+    def _explaining(self, depth: int) -> list[models.QueryRequest]:
+        if not self.explain:
+            return []
+        return [self.builder.alone(ask, Part(depth, payload=False)) for ask in self.builder.asks]
+
+    def _ranks(self, answers: Sequence[Points]) -> dict[str, dict[Any, StageScore]]:
+        names = [ask.source for ask in self.builder.asks]
+        return _stage_scores(dict(zip(names, answers, strict=True))) if answers else {}
+
+    def _ask(self, requests: Sequence[models.QueryRequest]) -> Flow[list[Points]]:
+        responses = yield self.collection.call("query_batch_points", requests=list(requests))
+        return [response.points for response in responses]
+
+    def _with_payloads(
+        self, ranking: Sequence[tuple[Any, float]], ranks: Mapping[str, Mapping[Any, StageScore]]
+    ) -> Flow[Found]:
+        if not ranking:
+            return Found([], ranks)
+        ids = [each for each, _ in ranking]
+        records = yield self.collection.call("retrieve", ids=ids, with_payload=True)
+        payloads = {record.id: record.payload for record in records}
+        # A point that was deleted between the two requests is left out rather than shown empty.
+        points = [
+            models.ScoredPoint(id=each, version=0, score=score, payload=payloads[each])
+            for each, score in ranking
+            if each in payloads
+        ]
+        return Found(points, ranks)
+
+
+def _pairs(points: Points) -> list[tuple[Any, float]]:
+    return [(point.id, point.score) for point in points]
+
+
+def in_pairs_order(ranking: Sequence[tuple[Any, float]]) -> list[tuple[Any, float]]:
+    """Best first, ties by id."""
+    return sorted(ranking, key=lambda pair: (-pair[1], str(pair[0])))
+
+
+def _stage_scores(rankings: Mapping[str, Points]) -> dict[str, dict[Any, StageScore]]:
+    return {
+        name: {point.id: StageScore(float(point.score), rank) for rank, point in enumerate(points, 1)}
+        for name, points in rankings.items()
+    }

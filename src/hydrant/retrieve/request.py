@@ -1,0 +1,101 @@
+"""From query vectors to Qdrant requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qdrant_client import models
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One source's part of a search.
+
+    Attributes:
+        source: The source's name.
+        using: Its vector's name in Qdrant; None for the unnamed one.
+        vector: The query vector.
+        threshold: The worst score a candidate of this source may have.
+    """
+
+    source: str
+    using: str | None
+    vector: Any
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which hits of the ranking are wanted."""
+
+    offset: int
+    limit: int
+
+    @property
+    def end(self) -> int:
+        """The position after the last wanted hit."""
+        return self.offset + self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class RequestBuilder:
+    """Builds the requests of one search; every part of each carries the whole filter.
+
+    Attributes:
+        asks: What each source is asked.
+        condition: The caller's filter with the tenant's condition in it.
+        params: Qdrant's search parameters, such as `hnsw_ef` or `exact`.
+    """
+
+    asks: Sequence[Ask]
+    condition: models.Filter | None
+    params: models.SearchParams | None = None
+
+    def fused(
+        self, fusion: models.Query, depth: int, threshold: float | None, part: Part
+    ) -> models.QueryRequest:
+        """Every source as a prefetch of `depth` candidates, fused by Qdrant."""
+        prefetch = [
+            models.Prefetch(
+                query=ask.vector,
+                using=ask.using,
+                filter=self.condition,
+                params=self.params,
+                score_threshold=ask.threshold,
+                limit=depth,
+            )
+            for ask in self.asks
+        ]
+        return models.QueryRequest(
+            prefetch=prefetch,
+            query=fusion,
+            filter=self.condition,
+            score_threshold=threshold,
+            limit=part.limit,
+            offset=part.offset,
+            with_payload=part.payload,
+        )
+
+    def alone(self, ask: Ask, part: Part) -> models.QueryRequest:
+        """One source by itself."""
+        return models.QueryRequest(
+            query=ask.vector,
+            using=ask.using,
+            filter=self.condition,
+            params=self.params,
+            score_threshold=ask.threshold,
+            limit=part.limit,
+            offset=part.offset,
+            with_payload=part.payload,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which stretch of a ranking a request asks for, and whether with payloads."""
+
+    limit: int
+    offset: int = 0
+    payload: bool = True

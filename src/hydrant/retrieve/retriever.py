@@ -1,0 +1,155 @@
+"""The retriever: dense, sparse or both, in one request to Qdrant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from qdrant_client import models
+
+from hydrant.collection.base import CollectionBase
+from hydrant.encode.base import Encode
+from hydrant.errors import ConfigurationError, InputError, VectorMismatch
+from hydrant.flow import Flow
+from hydrant.pipeline import Stage
+from hydrant.retrieve.fusion import Fusion, Rrf
+from hydrant.retrieve.ranking import Found, Search
+from hydrant.retrieve.request import Ask, Page, RequestBuilder
+from hydrant.types import Degradation, Hit, Passage, Query, SearchState, StageScore
+
+# How many candidates each source contributes at least; chosen in benchmarks/README.md ("Default fusion").
+DEFAULT_DEPTH = 100
+DEFAULT_FUSION = Rrf(k=60)
+FUSION = "fusion"
+
+
+@dataclass(frozen=True, slots=True, eq=True)
+class Retriever(Stage):
+    """Finds passages. Made by `Collection.retriever`.
+
+    Attributes:
+        collection: Where to search.
+        limit: How many hits, where the query does not say.
+        sources: Which ways in to use, by name; empty for every one the collection has.
+        fusion: How the rankings of several sources become one.
+        depth: How many candidates each source contributes to the fusion; never less than a page has hits.
+        thresholds: The worst score that counts, by the name of the source, or "fusion" for the fused score.
+        params: Qdrant's own search parameters, such as `SearchParams(exact=True)`.
+        explain: Whether every hit carries each source's own rank and score too; costs a search more per source,
+            in the same request.
+    """
+
+    collection: CollectionBase
+    limit: int = 10
+    sources: tuple[str, ...] = ()
+    fusion: Fusion = DEFAULT_FUSION
+    depth: int = DEFAULT_DEPTH
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    params: models.SearchParams | None = None
+    explain: bool = False
+
+    name = "retrieve"
+    required = True
+
+    def __post_init__(self) -> None:
+        for name in ("limit", "depth"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                msg = f"{name} must be a whole number of at least 1, got {value!r}"
+                raise InputError(msg)
+        have = tuple(self.collection.sources)
+        sources = self.sources or have
+        unknown = sorted(set(sources) - set(have))
+        if unknown:
+            msg = f"collection {self.collection.name!r} has the sources {sorted(have)}; got {unknown}"
+            raise ConfigurationError(msg)
+        stages = sources if len(sources) == 1 else (*sources, FUSION)
+        idle = sorted(set(self.thresholds) - set(stages))
+        if idle:
+            msg = f"thresholds may name {sorted(stages)} here; got {idle}"
+            raise ConfigurationError(msg)
+        self.fusion.check(sources)
+        object.__setattr__(self, "sources", sources)
+
+    def flow(self, state: SearchState) -> Flow[SearchState]:
+        """Encode the query, ask Qdrant once, read the passages.
+
+        Raises:
+            TenantRequired: The collection has tenants and the query names none.
+            FilterError: The filter cannot become a Qdrant condition.
+            VectorMismatch: A query vector does not fit the collection.
+        """
+        query = state.query
+        owner = self.collection.owner(query.tenant)
+        condition = self.collection.condition(query.filter, query.tenant)
+        asks = yield from self._asks(query)
+        for silent in sorted(set(self.sources) - {ask.source for ask in asks}):
+            reason = "the query has no words that this source could look for"
+            state = state.with_degradation(Degradation(silent, reason))
+        if not asks:
+            return state.with_hits(())
+        page = Page(query.offset, self.limit if query.limit is None else query.limit)
+        found: Found = yield from self._search(asks, condition).run(page)
+        passages = self.collection.passages(found.points, owner)
+        return state.with_hits(self._hits(found, passages, page))
+
+    def warm_up(self) -> None:
+        """Load the encoders' models."""
+        for name in self.sources:
+            self.collection.sources[name].encoder.warm_up()
+
+    def _asks(self, query: Query) -> Flow[list[Ask]]:
+        asks = []
+        for name in self.sources:
+            source = self.collection.sources[name]
+            vector = query.vectors.get(name)
+            if vector is None:
+                vector = (yield Encode(source.encoder, [query.text], "query"))[0]
+            if isinstance(vector, models.SparseVector) and not vector.indices:
+                continue
+            if source.encoder.kind == "dense":
+                vector = _checked(vector, self.collection.profile.dense[source.vector].size, name)
+            asks.append(Ask(name, source.vector or None, vector, self.thresholds.get(name)))
+        return asks
+
+    def _search(self, asks: Sequence[Ask], condition: models.Filter | None) -> Search:
+        single = len(self.sources) == 1
+        dense = self.collection.profile.dense.get(self.collection.sources[self.sources[0]].vector)
+        return Search(
+            collection=self.collection,
+            builder=RequestBuilder(asks, condition, self.params),
+            fusion=None if single else self.fusion,
+            depth=self.depth,
+            threshold=self.thresholds.get(FUSION),
+            explain=self.explain,
+            descending=not single or dense is None or dense.more_is_better,
+        )
+
+    def _hits(self, found: Found, passages: Sequence[Passage], page: Page) -> list[Hit]:
+        stage = self.sources[0] if len(self.sources) == 1 else FUSION
+        hits = []
+        for rank, (point, passage) in enumerate(zip(found.points, passages, strict=True), page.offset + 1):
+            score = float(point.score)
+            own = {name: ranks[point.id] for name, ranks in found.sources.items() if point.id in ranks}
+            hits.append(Hit(passage, score, {**own, stage: StageScore(score, rank)}, point.id))
+        return hits
+
+
+def _checked(vector: Any, size: int, source: str) -> list[float]:
+    values: list[float] = vector if isinstance(vector, list) else [float(value) for value in vector]
+    if len(values) != size:
+        msg = (
+            f"the query vector of source {source!r} has {len(values)} dimensions, the collection's have {size}; "
+            "open the collection with the encoder that made it"
+        )
+        raise VectorMismatch(msg)
+    if values[0] != values[0] or any(value - value != 0 for value in values):
+        msg = f"the query vector of source {source!r} has values that are not finite"
+        raise VectorMismatch(msg)
+    return values
+
+
+def with_limit(retriever: Retriever, limit: int) -> Retriever:
+    """The same retriever, for another number of hits."""
+    return replace(retriever, limit=limit)
