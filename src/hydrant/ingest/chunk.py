@@ -1,4 +1,4 @@
-"""Documents to passages: cut at headings, then at the largest units that fit, each under its path of headings."""
+"""Documents to passages: cut at headings, then at the largest units that fit, each under its headings."""
 
 from __future__ import annotations
 
@@ -30,15 +30,18 @@ _SLACK = 4
 class Chunker:
     """Cuts documents into passages sized in tokens.
 
-    A passage's title is the path of headings above it, after the document's own title where that says something else.
-    Title and text together have at most `max_tokens` tokens, so nothing is cut off by an encoder whose limit that is. A
-    heading is never a passage by itself, and very short sections that follow each other share one.
+    A passage's title is the path of headings above it, after the document's own title where that says
+    something else. Title and text together have at most `max_tokens` tokens, so nothing is cut off by an
+    encoder whose limit that is. A heading is never a passage by itself, and very short sections that follow
+    each other share one.
 
     Attributes:
-        max_tokens: The most tokens of a passage's title and text together. The default keeps within the 256 word
-            pieces of all-MiniLM-L6-v2 for nearly all English text, and is short enough to be about one thing.
+        max_tokens: The most tokens of a passage's title and text together. The default keeps within the 256
+            word pieces of all-MiniLM-L6-v2 for nearly all English text, and is short enough to be about one
+            thing.
         overlap: The most tokens that a passage repeats of the one before it in the same section.
-        tokenizer: `"cl100k_base"`, `"o200k_base"`, or the path of an encoder's `tokenizer.json`, which makes sizes exact.
+        tokenizer: `"cl100k_base"`, `"o200k_base"`, or the path of an encoder's `tokenizer.json`, which makes
+            sizes exact.
 
     Raises:
         ConfigurationError: A setting is out of range.
@@ -68,8 +71,8 @@ class Chunker:
     def chunks(self, document: Document) -> Iterator[Passage]:
         """The passages of a document, in order.
 
-        Each passage's `text` is `document.text[start:end]` with the `start` and `end` in its metadata; together they hold
-        everything but blanks. The metadata has `"headings"` and `"format"` besides.
+        Each passage's `text` is `document.text[start:end]` with the `start` and `end` in its metadata;
+        together they hold everything but blanks. The metadata has `"headings"` and `"format"` besides.
 
         Args:
             document: From `read_document` or `document_from_text`.
@@ -151,7 +154,7 @@ def _with_own_title(own: str | None, path: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _joined(body: Iterator[tuple[int, int]], start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The spans of a body, the first begun at `start` and the last stretched to `end`, where the headings are."""
+    """The spans of a body, stretched to `start` and `end`, where the headings around it are."""
     held: tuple[int, int] | None = None
     for span in body:
         if held is None:

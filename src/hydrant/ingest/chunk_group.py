@@ -1,4 +1,4 @@
-"""Sections that belong in one passage: headings with what is under them, and short neighbours with each other."""
+"""Sections that belong in one passage: headings with the text below, and short neighbours together."""
 
 from __future__ import annotations
 

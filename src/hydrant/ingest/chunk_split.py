@@ -1,7 +1,8 @@
 """Splitters by token count, from semantic-text-splitter, over texts of any length.
 
-Its Markdown splitter takes time that grows with the square of the text, and both return all chunks at once. So a text is
-split a window at a time; the last chunk of each window, which its edge may have cut short, begins the next one.
+Its Markdown splitter takes time that grows with the square of the text, and both return all chunks at once.
+So a text is split a window at a time; the last chunk of each window, which its edge may have cut short,
+begins the next one.
 """
 
 from __future__ import annotations
@@ -47,7 +48,10 @@ def splitter(tokenizer: str, capacity: int, overlap: int = 0, *, markdown: bool 
 
 def fits(text: str, tokenizer: str, capacity: int) -> bool:
     """Whether `text` has at most `capacity` tokens."""
-    return len(splitter(tokenizer, capacity).chunk_indices(text)) <= 1
+    # No tokenizer makes more tokens of ASCII than it has characters, and one to begin with.
+    return (text.isascii() and len(text) < capacity) or len(
+        splitter(tokenizer, capacity).chunk_indices(text)
+    ) <= 1
 
 
 def spans(cutter: Splitter, text: str, start: int, end: int) -> Iterator[tuple[int, int]]:

@@ -27,14 +27,15 @@ def find_files(
 ) -> Iterator[Path]:
     """The files to read, folders searched to the bottom, names in alphabetical order, each file once.
 
-    Hidden files and folders, version control, virtual environments and package folders are passed over, and so is what a
-    `.gitignore` rules out: those in the tree, and those above it up to the root of its repository. A path named in
-    `paths` is always taken, whatever its name. Symbolic links are followed, never in circles.
+    Hidden files and folders, version control, virtual environments and package folders are passed over, and
+    so is what a `.gitignore` rules out: those in the tree, and those above it up to the root of its
+    repository. A path named in `paths` is always taken, whatever its name. Symbolic links are followed, never
+    in circles.
 
     Args:
         paths: Files and folders, relative ones to the working directory.
-        on_problem: Called with a path and the reason for each that is missing or cannot be listed, and for each named
-            file of a kind that Hydrant cannot read.
+        on_problem: Called with a path and the reason for each that is missing or cannot be listed, and for
+            each named file of a kind that Hydrant cannot read.
         on_skip: Called with each file inside a folder that is passed over because its kind is unknown.
 
     Yields:
@@ -96,7 +97,7 @@ class _Walk:
             yield path
 
     def _folder(self, root: Path, status: os.stat_result) -> Iterator[Path]:
-        """Every file below `root`. A stack of listings, not recursion: trees may be deeper than Python's stack."""
+        """Every file below `root`; a stack of listings, because trees may be deeper than Python's own."""
         if not self._enter(status):
             return
         absolute = Path(os.path.abspath(root))  # noqa: PTH100  Path.resolve would follow links

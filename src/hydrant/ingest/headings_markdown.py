@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from hydrant.ingest.headings_types import Heading
 
-# Lines that matter: fences, ATX headings, underlines. Everything else is passed over at the speed of the regex engine.
+# Lines that matter: fences, ATX headings, underlines. Everything else is passed over at the speed of the
+# regex engine.
 _LINE = re.compile(
     r"^ {0,3}(?:(?P<fence>`{3,}|~{3,})|(?P<atx>#{1,6})(?=[ \t]|$)|(?P<under>=+|-+)(?=[ \t]*$))", re.MULTILINE
 )
@@ -79,7 +80,7 @@ def _atx_words(line: str) -> str:
 
 
 def _paragraph_line_above(text: str, start: int) -> int | None:
-    """Where the line above `start` begins, if it is a paragraph of one line; longer ones are hardly ever headings."""
+    """Where the line above `start` begins, if it is a paragraph of one line: longer ones are no headings."""
     if start == 0:
         return None
     above = text.rfind("\n", 0, start - 1) + 1

@@ -22,8 +22,8 @@ def python_headings(text: str) -> Iterator[Heading]:
         text: Python source with `"\n"` line ends.
 
     Yields:
-        One heading for each definition, its decorators included, with words like `class Client` or `def close`. Where
-        the source stops being Python no more come.
+        One heading for each definition, its decorators included, with words like `class Client` or `def
+        close`. Where the source stops being Python no more come.
     """
     lines = [0]
     around: list[tuple[int, str]] = []

@@ -1,4 +1,4 @@
-"""Section titles of reStructuredText: underlined, or between two lines, the styles ranked by first appearance."""
+"""Section titles of reStructuredText: underlined or between two lines, ranked by first appearance."""
 
 from __future__ import annotations
 

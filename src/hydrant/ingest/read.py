@@ -27,10 +27,11 @@ class Document:
     """A text that can be cut into passages.
 
     Attributes:
-        text: The text, clean (see `clean`); for formats with markup of their own, the Markdown made of it. All offsets
-            are into this.
+        text: The text, clean (see `clean`); for formats with markup of their own, the Markdown made of it.
+            All offsets are into this.
         format: What the file is; `format.layout` says how `text` reads.
-        title: From the file itself: front matter, `<title>`, the only top heading; the file's name for source code.
+        title: From the file itself: front matter, `<title>`, the only top heading; the file's name for source
+            code.
         source: Where it comes from, as the caller said it.
         notes: What was changed or lost on the way to text, for a report.
         content_hash: SHA-256 of the file's bytes, in hexadecimal.
@@ -104,7 +105,8 @@ def document_from_text(
     """Make a document of text that is not in a file.
 
     Args:
-        text: The text, in the layout that `format` names: HTML and notebooks are converted as they are from files.
+        text: The text, in the layout that `format` names: HTML and notebooks are converted as they are from
+            files.
         format: A `Format` that is text, or its name.
         source: Where it comes from: a path or a URL.
         title: Its title; None takes the one in the text.

@@ -19,7 +19,8 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
-# Control characters that text has no use for: C0 without backspace, tab, line ends, form feed and escape, then C1.
+# Control characters that text has no use for: C0 without backspace, tab, line ends, form feed and escape,
+# then C1.
 _CONTROLS = "".join(
     map(chr, [*range(8), 14, 15, *range(16, 27), *range(28, 32), *range(0x7F, 0x85), *range(0x86, 0xA0)])
 )
@@ -41,9 +42,9 @@ class Decoded:
 def decode(data: bytes, *, declared: str | None = None) -> Decoded:
     """Turn a file's bytes into text.
 
-    A byte order mark decides; then UTF-8; then UTF-16 without a mark, where the NULs lie as they do in it; then UTF-8
-    with a few broken bytes; then the encoding that the file declares; then what charset-normalizer finds, with Windows'
-    Western code page preferred where it fits.
+    A byte order mark decides; then UTF-8; then UTF-16 without a mark, where the NULs lie as they do in it;
+    then UTF-8 with a few broken bytes; then the encoding that the file declares; then what charset-normalizer
+    finds, with Windows' Western code page preferred where it fits.
 
     Args:
         data: All of the file's bytes.
@@ -146,7 +147,7 @@ def _is_sure(match: CharsetMatch) -> bool:
 
 
 def _is_western(data: bytes) -> bool:
-    """Whether the bytes, read as Windows-1252, are letters and signs of Western European text, and mostly ASCII."""
+    """Whether the bytes, read as Windows-1252, are mostly ASCII, the rest Western letters and signs."""
     text = data.decode("cp1252", "replace")
     beyond = [character for character in text if not character.isascii()]
     return len(beyond) <= 0.2 * len(text) and all(

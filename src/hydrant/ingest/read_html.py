@@ -55,8 +55,8 @@ def declared_encoding(data: bytes) -> str | None:
 def page_from_html(markup: str) -> Page:
     """Turn a web page into Markdown.
 
-    Where the page marks its main part (`<main>`, or one `<article>`) only that is taken. Links and images leave their
-    text. Pages nested deeper than Python's stack give their plain text.
+    Where the page marks its main part (`<main>`, or one `<article>`) only that is taken. Links and images
+    leave their text. Pages nested deeper than Python's stack give their plain text.
 
     Args:
         markup: HTML, well-formed or not.
@@ -83,7 +83,8 @@ def page_from_html(markup: str) -> Page:
 
 
 def _parse(markup: str) -> BeautifulSoup:
-    # An XML declaration and text that could be a file's name draw warnings about the caller's code; the file is what it is.
+    # An XML declaration and text that could be a file's name draw warnings about the caller's code; the file
+    # is what it is.
     try:
         return BeautifulSoup(_XML_DECLARATION.sub("", markup) + "\n", "html.parser")
     except ParserRejectedMarkup as error:

@@ -10,15 +10,16 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 def clean(text: str) -> tuple[str, tuple[str, ...]]:
     r"""Make `text` safe to encode, tokenize and store.
 
-    Surrogate pairs are joined into the character they stand for, lone surrogates become U+FFFD, NULs go, a byte order
-    mark at the start goes, and `"\r\n"` and `"\r"` become `"\n"`. Cleaning twice changes nothing more.
+    Surrogate pairs are joined into the character they stand for, lone surrogates become U+FFFD, NULs go, a
+    byte order mark at the start goes, and `"\r\n"` and `"\r"` become `"\n"`. Cleaning twice changes nothing
+    more.
 
     Args:
         text: Any string.
 
     Returns:
-        The cleaned text, and a note for each thing that was lost. Line ends and the byte order mark carry no text,
-        so they leave no note.
+        The cleaned text, and a note for each thing that was lost. Line ends and the byte order mark carry no
+        text, so they leave no note.
     """
     notes: list[str] = []
     if "\0" in text:
