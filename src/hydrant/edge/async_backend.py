@@ -29,7 +29,7 @@ class AsyncEdgeBackend(AsyncQdrantBase):
         self.sync = sync
         self._workers = Workers()
 
-    async def run(self, name: str, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 -- any method's result
+    async def run(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Run one of the synchronous backend's methods in a thread."""
         return await self._workers.run(partial(getattr(self.sync, name), *args, **kwargs))
 
@@ -44,7 +44,7 @@ class AsyncEdgeBackend(AsyncQdrantBase):
 
 def _delegate(name: str, declared: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     @wraps(declared)
-    async def call(self: AsyncEdgeBackend, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+    async def call(self: AsyncEdgeBackend, *args: Any, **kwargs: Any) -> Any:
         return await self.run(name, *args, **kwargs)
 
     call.__doc__ = getattr(EdgeBackend, name).__doc__

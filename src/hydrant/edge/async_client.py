@@ -46,9 +46,7 @@ class AsyncEdgeClient(AsyncQdrantClient):
         self.cloud_inference = False
         self.local_inference_batch_size = None
         self._inference_inspector = Inspector()
-        AsyncQdrantFastembedMixin.__init__(
-            self, parser=self._inference_inspector.parser, is_local_mode=True
-        )
+        AsyncQdrantFastembedMixin.__init__(self, parser=self._inference_inspector.parser, is_local_mode=True)
 
     @classmethod
     def over(cls, backend: EdgeBackend) -> Self:
@@ -88,7 +86,7 @@ class AsyncEdgeClient(AsyncQdrantClient):
     async def query_points(
         self,
         collection_name: str,
-        query: Any = None,  # noqa: ANN401 -- a union of twenty types
+        query: Any = None,
         *args: Any,
         **kwargs: Any,
     ) -> types.QueryResponse:

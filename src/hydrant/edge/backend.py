@@ -22,4 +22,4 @@ class EdgeBackend(Reads, Writes, Collections):
     def optimize(self, collection_name: str, **kwargs: Any) -> bool:
         """Build what indexes are missing, and wait for it; says whether anything was done."""
         check_options("optimize", kwargs)
-        return self.store.collection(collection_name).shard.optimize()
+        return self.store.indexer.build(self.store.collection(collection_name))

@@ -113,18 +113,18 @@ class EdgeClient(QdrantClient):
     ) -> None:
         self.close()
 
-    def query_points(  # type: ignore[override]  # noqa: PLR0913 -- the signature is qdrant-client's
+    def query_points(  # type: ignore[override]
         self,
         collection_name: str,
-        query: Any = None,  # noqa: ANN401 -- a union of twenty types
+        query: Any = None,
         using: str | None = None,
         prefetch: models.Prefetch | list[models.Prefetch] | None = None,
         query_filter: models.Filter | None = None,
         search_params: models.SearchParams | None = None,
         limit: int = 10,
         offset: int | None = None,
-        with_payload: Any = True,  # noqa: ANN401 -- bool, names or a selector
-        with_vectors: bool | Sequence[str] = False,
+        with_payload: Any = True,
+        with_vectors: Any = False,
         score_threshold: float | None = None,
         lookup_from: models.LookupLocation | None = None,
         **kwargs: Any,
@@ -156,11 +156,11 @@ class EdgeClient(QdrantClient):
         """As `QdrantClient.query_batch_points`, without the inspection where there is nothing to embed."""
         if any(inference.in_query(item.query) or inference.in_prefetch(item.prefetch) for item in requests):
             return super().query_batch_points(collection_name, requests, *args, **kwargs)
-        return self._client.query_batch_points(collection_name, requests, **_named(args, kwargs, "consistency"))
+        return self._client.query_batch_points(
+            collection_name, requests, **_named(args, kwargs, "consistency")
+        )
 
-    def upsert(
-        self, collection_name: str, points: Any, *args: Any, **kwargs: Any  # noqa: ANN401 -- batch or points
-    ) -> models.UpdateResult:
+    def upsert(self, collection_name: str, points: Any, *args: Any, **kwargs: Any) -> models.UpdateResult:
         """As `QdrantClient.upsert`, without the inspection where there is nothing to embed."""
         if inference.in_points(points):
             return super().upsert(collection_name, points, *args, **kwargs)

@@ -104,10 +104,15 @@ class Collections(BackendBase):
         """A collection's settings, state and counts; see `QdrantClient.get_collection`."""
         check_options("get_collection", kwargs)
         _, entry = self.store.resolve(collection_name)
-        info = self.store.collection(collection_name).shard.read("describe", lambda opened: opened.info())
+        collection = self.store.collection(collection_name)
+        info = collection.shard.read("describe", lambda opened: opened.info())
+        progress = self.store.indexer.progress(collection.name)
+        counts = collection.shard.counts(collection.policy.names)
+        busy = progress.building or collection.policy.is_worth(counts, progress.accepted_kb)
+        failed = models.OptimizersStatusOneOf1(error=progress.failure) if progress.failure else None
         return models.CollectionInfo(
-            status=models.CollectionStatus.GREEN,
-            optimizer_status=models.OptimizersStatusOneOf.OK,
+            status=models.CollectionStatus.YELLOW if busy else models.CollectionStatus.GREEN,
+            optimizer_status=failed if failed is not None else models.OptimizersStatusOneOf.OK,
             indexed_vectors_count=info.indexed_vectors_count,
             points_count=info.points_count,
             segments_count=info.segments_count,
@@ -115,9 +120,7 @@ class Collections(BackendBase):
             config=describe(entry.config),
         )
 
-    def update_collection_aliases(
-        self, change_aliases_operations: Sequence[Any], **kwargs: Any
-    ) -> bool:
+    def update_collection_aliases(self, change_aliases_operations: Sequence[Any], **kwargs: Any) -> bool:
         """Create, rename and delete aliases, all or none; see `QdrantClient.update_collection_aliases`."""
         check_options("update_collection_aliases", kwargs)
         aliases = dict(self.store.catalog.aliases)
@@ -126,17 +129,21 @@ class Collections(BackendBase):
         self.store.set_aliases(aliases)
         return True
 
-    def get_collection_aliases(self, collection_name: str, **kwargs: Any) -> models.CollectionsAliasesResponse:
+    def get_collection_aliases(
+        self, collection_name: str, **kwargs: Any
+    ) -> models.CollectionsAliasesResponse:
         """The aliases of one collection."""
         check_options("get_collection_aliases", kwargs)
-        return _aliases({a: name for a, name in self.store.catalog.aliases.items() if name == collection_name})
+        return _aliases(
+            {a: name for a, name in self.store.catalog.aliases.items() if name == collection_name}
+        )
 
     def get_aliases(self, **kwargs: Any) -> models.CollectionsAliasesResponse:
         """All aliases."""
         check_options("get_aliases", kwargs)
         return _aliases(self.store.catalog.aliases)
 
-    def _change_alias(self, aliases: dict[str, str], operation: Any) -> None:  # noqa: ANN401 -- three models
+    def _change_alias(self, aliases: dict[str, str], operation: Any) -> None:
         if isinstance(operation, models.CreateAliasOperation):
             created = operation.create_alias
             self._require_collection(created.collection_name)

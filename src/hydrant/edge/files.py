@@ -45,3 +45,29 @@ def sync_folder(folder: Path) -> None:
 def remove_tree(folder: Path) -> None:
     """Remove a folder and everything in it; one that is gone already is fine."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def sync_tree(folder: Path) -> None:
+    """Wait until every file in a folder, and every folder's entries, are on the disk.
+
+    Raises:
+        StorageError: The disk refused.
+    """
+    try:
+        for path in folder.rglob("*"):
+            if path.is_dir():
+                sync_folder(path)
+            elif path.is_file():
+                _sync_file(path)
+        sync_folder(folder)
+    except OSError as error:
+        message = f"cannot write {folder} to disk: {error.strerror}"
+        raise StorageError(message) from error
+
+
+def _sync_file(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

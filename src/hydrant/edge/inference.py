@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 INFERENCE = (models.Document, models.Image, models.InferenceObject)
 
 
-def in_query(query: Any) -> bool:  # noqa: ANN401 -- any query
+def in_query(query: Any) -> bool:
     """Whether a query holds something to embed."""
     if query is None or isinstance(query, (list, int, str, models.SparseVector)):
         return False
@@ -25,7 +25,7 @@ def in_query(query: Any) -> bool:  # noqa: ANN401 -- any query
     return isinstance(query, INFERENCE) or _in_examples(query)
 
 
-def in_prefetch(prefetch: Any) -> bool:  # noqa: ANN401 -- one prefetch, a list of them, or None
+def in_prefetch(prefetch: Any) -> bool:
     """Whether a prefetch, at any depth, holds something to embed."""
     if prefetch is None:
         return False
@@ -34,7 +34,7 @@ def in_prefetch(prefetch: Any) -> bool:  # noqa: ANN401 -- one prefetch, a list 
     return any(in_prefetch(item) for item in prefetch)
 
 
-def in_points(points: Any) -> bool:  # noqa: ANN401 -- a batch or points
+def in_points(points: Any) -> bool:
     """Whether the vectors of some points hold something to embed."""
     if isinstance(points, models.Batch):
         vectors: Any = points.vectors
@@ -43,7 +43,7 @@ def in_points(points: Any) -> bool:  # noqa: ANN401 -- a batch or points
     return any(_in_vectors(point.vector) for point in points)
 
 
-def _in_vectors(vector: Any) -> bool:  # noqa: ANN401 -- a point's vectors
+def _in_vectors(vector: Any) -> bool:
     if isinstance(vector, list):
         return False
     if isinstance(vector, dict):
@@ -51,11 +51,11 @@ def _in_vectors(vector: Any) -> bool:  # noqa: ANN401 -- a point's vectors
     return isinstance(vector, INFERENCE)
 
 
-def _in_examples(query: Any) -> bool:  # noqa: ANN401 -- any query
+def _in_examples(query: Any) -> bool:
     return any(isinstance(example, INFERENCE) for example in _examples(query))
 
 
-def _examples(query: Any) -> list[Any]:  # noqa: ANN401 -- any query
+def _examples(query: Any) -> list[Any]:
     if isinstance(query, models.RecommendQuery):
         return [*(query.recommend.positive or ()), *(query.recommend.negative or ())]
     if isinstance(query, models.DiscoverQuery):
@@ -68,6 +68,6 @@ def _examples(query: Any) -> list[Any]:  # noqa: ANN401 -- any query
     return []
 
 
-def _pairs(context: Any) -> list[Any]:  # noqa: ANN401 -- one pair, many, or None
+def _pairs(context: Any) -> list[Any]:
     pairs = context if isinstance(context, list) else [context] if context is not None else []
     return [example for pair in pairs for example in (pair.positive, pair.negative)]

@@ -46,7 +46,9 @@ class FolderLock:
             # Opening for append neither empties the holder's file nor needs it to exist.
             file = path.open("a+b")
         except OSError as error:
-            message = f"cannot open {path} to lock the index: {error.strerror}; check the folder's permissions"
+            message = (
+                f"cannot open {path} to lock the index: {error.strerror}; check the folder's permissions"
+            )
             raise StorageError(message) from error
         flags = portalocker.LockFlags.EXCLUSIVE | portalocker.LockFlags.NON_BLOCKING
         try:

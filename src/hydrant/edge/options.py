@@ -37,5 +37,7 @@ def check_options(call: str, options: Mapping[str, Any], also: frozenset[str] = 
             message = f"{call}() has no argument {name!r}; besides its own it takes {known}"
             raise UnknownArgument(message)
         if value is not None:
-            message = f"{call}({name}={value!r}): an embedded collection has one shard; leave the argument out"
+            message = (
+                f"{call}({name}={value!r}): an embedded collection has one shard; leave the argument out"
+            )
             raise UnsupportedByEdge(message)

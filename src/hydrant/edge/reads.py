@@ -13,7 +13,6 @@ from hydrant.edge.convert.filters import to_engine_filter
 from hydrant.edge.convert.ids import from_engine_id, to_engine_id, to_engine_ids
 from hydrant.edge.convert.queries import (
     Level,
-    Planner,
     Selection,
     has_ranking,
     to_engine_order,
@@ -27,23 +26,21 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from hydrant.edge.store import Collection
-
 
 class Reads(BackendBase):
     """The reading half of the backend. Arguments and results are those of `QdrantClient`."""
 
-    def query_points(  # type: ignore[override]  # noqa: PLR0913 -- the signature is qdrant-client's
+    def query_points(
         self,
         collection_name: str,
-        query: Any = None,  # noqa: ANN401 -- a union of twenty types
+        query: Any = None,
         using: str | None = None,
         prefetch: models.Prefetch | list[models.Prefetch] | None = None,
         query_filter: models.Filter | None = None,
         search_params: models.SearchParams | None = None,
         limit: int = 10,
         offset: int | None = None,
-        with_payload: Any = True,  # noqa: ANN401 -- a union of bool, names and selectors
+        with_payload: Any = True,
         with_vectors: bool | Sequence[str] = False,
         score_threshold: float | None = None,
         lookup_from: models.LookupLocation | None = None,
@@ -56,7 +53,9 @@ class Reads(BackendBase):
             query, using, prefetch, query_filter, search_params, score_threshold, limit, lookup_from
         )
         selection = Selection(offset, with_payload, _vectors(with_vectors))
-        return self._query(self.store.collection(collection_name), level, selection)
+        collection = self.store.collection(collection_name)
+        found = collection.shard.query(collection.planner.request(level, selection))
+        return _response(found, with_payload, query)
 
     def query_batch_points(
         self, collection_name: str, requests: Sequence[models.QueryRequest], **kwargs: Any
@@ -64,11 +63,10 @@ class Reads(BackendBase):
         """Several queries planned as one; see `QdrantClient.query_batch_points`."""
         check_options("query_batch_points", kwargs)
         collection = self.store.collection(collection_name)
-        planner = self._planner(collection)
         converted = []
         for request in requests:
             check_options("query_batch_points", {"shard_key": request.shard_key})
-            converted.append(planner.request(_level_of(request), _selection_of(request)))
+            converted.append(collection.planner.request(_level_of(request), _selection_of(request)))
         if not converted:
             return []
         batch = engine.QueryBatchRequest(converted)
@@ -82,7 +80,7 @@ class Reads(BackendBase):
         self,
         collection_name: str,
         ids: Sequence[Any],
-        with_payload: Any = True,  # noqa: ANN401 -- see `query_points`
+        with_payload: Any = True,
         with_vectors: bool | Sequence[str] = False,
         **kwargs: Any,
     ) -> list[models.Record]:
@@ -91,9 +89,7 @@ class Reads(BackendBase):
         collection = self.store.collection(collection_name)
         wanted, vectors = to_engine_ids(ids), _vectors(with_vectors)
         selector = to_engine_selector(with_payload)
-        records = collection.shard.read(
-            "retrieve", lambda opened: opened.retrieve(wanted, selector, vectors)
-        )
+        records = collection.shard.read("retrieve", lambda opened: opened.retrieve(wanted, selector, vectors))
         return [to_record(record, with_payload=_wants(with_payload)) for record in records]
 
     def scroll(
@@ -102,8 +98,8 @@ class Reads(BackendBase):
         scroll_filter: models.Filter | None = None,
         limit: int = 10,
         order_by: models.OrderBy | str | None = None,
-        offset: Any = None,  # noqa: ANN401 -- any point id
-        with_payload: Any = True,  # noqa: ANN401 -- see `query_points`
+        offset: Any = None,
+        with_payload: Any = True,
         with_vectors: bool | Sequence[str] = False,
         **kwargs: Any,
     ) -> tuple[list[models.Record], int | str | UUID | None]:
@@ -126,7 +122,11 @@ class Reads(BackendBase):
         return found, from_engine_id(following) if following is not None else None
 
     def count(
-        self, collection_name: str, count_filter: models.Filter | None = None, exact: bool = True, **kwargs: Any
+        self,
+        collection_name: str,
+        count_filter: models.Filter | None = None,
+        exact: bool = True,
+        **kwargs: Any,
     ) -> models.CountResult:
         """How many points match; see `QdrantClient.count`."""
         check_options("count", kwargs)
@@ -134,7 +134,7 @@ class Reads(BackendBase):
         collection = self.store.collection(collection_name)
         return models.CountResult(count=collection.shard.read("count", lambda opened: opened.count(request)))
 
-    def facet(  # noqa: PLR0913 -- the signature is qdrant-client's
+    def facet(
         self,
         collection_name: str,
         key: str,
@@ -155,17 +155,6 @@ class Reads(BackendBase):
             hits=[models.FacetValueHit(value=_facet_value(hit.value), count=hit.count) for hit in answer.hits]
         )
 
-    def _planner(self, collection: Collection) -> Planner:
-        def lookup(other: str | None, vector_name: str, point_id: int | UUID) -> Any:  # noqa: ANN401
-            source = collection if other is None else self.store.collection(other)
-            return self._vector_of(source, vector_name, point_id)
-
-        return Planner(collection.schema, lookup)
-
-    def _query(self, collection: Collection, level: Level, selection: Selection) -> types.QueryResponse:
-        request = self._planner(collection).request(level, selection)
-        return _response(collection.shard.query(request), selection.with_payload, level.query)
-
 
 def _level_of(request: models.QueryRequest) -> Level:
     return Level(
@@ -185,12 +174,12 @@ def _selection_of(request: models.QueryRequest) -> Selection:
     return Selection(request.offset, request.with_payload, _vectors(vectors))
 
 
-def _response(found: list[engine.ScoredPoint], with_payload: Any, query: Any) -> types.QueryResponse:  # noqa: ANN401
+def _response(found: list[engine.ScoredPoint], with_payload: Any, query: Any) -> types.QueryResponse:
     points = to_scored_points(found, with_payload=_wants(with_payload), break_ties=has_ranking(query))
     return types.QueryResponse.model_construct(points=points)
 
 
-def _wants(with_payload: Any) -> bool:  # noqa: ANN401 -- see `query_points`
+def _wants(with_payload: Any) -> bool:
     return with_payload is not None and with_payload is not False
 
 
@@ -200,5 +189,5 @@ def _vectors(with_vectors: bool | Sequence[str]) -> bool | list[str]:
     return [with_vectors] if isinstance(with_vectors, str) else list(with_vectors)
 
 
-def _facet_value(value: Any) -> Any:  # noqa: ANN401 -- str, int, bool, or a UUID that reads as a str
+def _facet_value(value: Any) -> Any:
     return value if isinstance(value, (str, int)) else str(value)

@@ -8,21 +8,37 @@ import weakref
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from hydrant.edge.catalog import SHARDS, Catalog, Entry, read_catalog
 from hydrant.edge.convert.config import to_engine_config
+from hydrant.edge.convert.queries import Planner
+from hydrant.edge.convert.results import from_engine_vector
 from hydrant.edge.convert.schema import Schema
 from hydrant.edge.files import remove_tree
+from hydrant.edge.indexer import Indexer
 from hydrant.edge.lock import FolderLock
+from hydrant.edge.policy import Policy
 from hydrant.edge.shard import Shard
-from hydrant.errors import CollectionExists, CollectionNotFound, EdgeError, HydrantError, StorageError
+from hydrant.errors import (
+    CollectionExists,
+    CollectionNotFound,
+    EdgeError,
+    HydrantError,
+    InputError,
+    StorageError,
+    UnknownVector,
+)
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
+    from uuid import UUID
 
     from qdrant_client import models
+
+    from hydrant.edge.change import Change
 
 MEMORY = ":memory:"
 """The location that means: a temporary index, removed when its client is closed or the program ends."""
@@ -35,6 +51,8 @@ class Collection:
     name: str
     shard: Shard
     schema: Schema
+    policy: Policy
+    planner: Planner
 
 
 @dataclass
@@ -44,10 +62,13 @@ class _Resources:
     folder: Path | None = None
     lock: FolderLock | None = None
     temporary: bool = False
+    indexer: Indexer | None = None
     opened: dict[str, Collection] = field(default_factory=dict)
 
     def release(self) -> None:
         """Close every shard, then give the folder back. Each step runs whatever the others do."""
+        if self.indexer is not None:
+            self.indexer.stop()
         first: HydrantError | None = None
         while self.opened:
             _, collection = self.opened.popitem()
@@ -78,9 +99,11 @@ class Store:
         self.location = str(location)
         self._catalog: Catalog | None = None
         self._closed = False
-        # Guards opening, closing and the catalog; queries on an open collection do not take it.
+        # Guards opening, closing and the catalog; queries on an open collection do not take it. Whoever holds it
+        # must not take a shard's `writing`: a finished build takes them in the other order.
         self._guard = threading.RLock()
         self._held = _Resources()
+        self.indexer = self._held.indexer = Indexer(self)
         # Runs at garbage collection and at interpreter exit, whichever comes first.
         self._finalizer = weakref.finalize(self, _release_quietly, self._held)
 
@@ -111,6 +134,29 @@ class Store:
         """
         found = self._held.opened.get(name)
         return found if found is not None else self._open_collection(name)
+
+    def opened(self, name: str) -> Collection | None:
+        """A collection by its own name if it is open."""
+        return self._held.opened.get(name)
+
+    def write(self, collection: Collection, changes: Sequence[Change]) -> None:
+        """Apply changes to a collection; raises as `Shard.update` does."""
+        collection.shard.update(changes)
+        self.indexer.notice(collection.name)
+
+    def adopt(self, collection: Collection, folder: Path) -> None:
+        """Make the catalog name another folder as a collection's shard.
+
+        Raises:
+            EdgeError: The collection was deleted meanwhile.
+            StorageError: The disk refused; the catalog names the old folder still.
+        """
+        with self._guard:
+            entry = self.catalog.collections.get(collection.name)
+            if entry is None or entry.shard != collection.shard.folder.name:
+                message = f"collection {collection.name!r} was deleted while its index was built"
+                raise EdgeError(message)
+            self._save(self.catalog.with_entry(collection.name, Entry(folder.name, entry.config)))
 
     def resolve(self, name: str) -> tuple[str, Entry]:
         """A collection's own name and its catalog entry, from its name or an alias."""
@@ -146,7 +192,7 @@ class Store:
                 shard.close()
                 remove_tree(path)
                 raise
-            self._held.opened[name] = Collection(name, shard, Schema.of(name, config))
+            self._held.opened[name] = self._collection_of(name, shard, config)
 
     def drop(self, name: str) -> bool:
         """Delete a collection with its aliases; says whether there was one. An alias itself is not followed."""
@@ -159,10 +205,12 @@ class Store:
             self._save(self.catalog.without(name))
             opened = self._held.opened.pop(name, None)
             self._forget_aliases()
-            if opened is not None:
+            self.indexer.forget(name)
+        if opened is not None:
+            with suppress(HydrantError):  # its files go away whether or not it closes well
                 opened.shard.close()
-            remove_tree(path)
-            return True
+        remove_tree(path)
+        return True
 
     def set_config(self, name: str, config: models.CreateCollection) -> None:
         """Record a collection's changed settings."""
@@ -172,7 +220,7 @@ class Store:
             opened = self._held.opened.get(name)
             if opened is not None:
                 self._forget_aliases()
-                self._held.opened[name] = Collection(name, opened.shard, Schema.of(name, config))
+                self._held.opened[name] = self._collection_of(name, opened.shard, config)
 
     def set_aliases(self, aliases: dict[str, str]) -> None:
         """Replace all aliases at once."""
@@ -187,9 +235,12 @@ class Store:
             StorageError: The disk refused the last writes. They stay in the write-ahead log.
         """
         with self._guard:
+            if self._closed:
+                return
             self._closed = True
             self._finalizer.detach()
-            self._held.release()
+        # Not under the guard: a build that is just being adopted needs it to come to its end.
+        self._held.release()
 
     def _ensure_open(self) -> Catalog:
         catalog = self._catalog
@@ -234,11 +285,26 @@ class Store:
             collection = self._held.opened.get(own)
             if collection is None:
                 shard = Shard.load(own, self._shard_path(entry))
-                collection = Collection(own, shard, Schema.of(own, entry.config))
+                collection = self._collection_of(own, shard, entry.config)
                 self._held.opened[own] = collection
+                self.indexer.notice(own)
             # An alias is kept beside the names so that the next call finds it without resolving.
             self._held.opened[name] = collection
             return collection
+
+    def _collection_of(self, name: str, shard: Shard, config: models.CreateCollection) -> Collection:
+        schema = Schema.of(name, config)
+        # Held weakly: the store owns the collection, and reference counting alone must be able to end both.
+        store = weakref.ref(self)
+
+        def lookup(place: str | None, vector_name: str, point_id: int | UUID) -> Any:
+            alive = store()
+            if alive is None:
+                message = f"the client of collection {name!r} is gone"
+                raise EdgeError(message)
+            return vector_of(alive.collection(name if place is None else place), vector_name, point_id)
+
+        return Collection(name, shard, schema, Policy.of(config), Planner(schema, lookup))
 
     def _forget_aliases(self) -> None:
         for key in [key for key, collection in self._held.opened.items() if collection.name != key]:
@@ -253,6 +319,26 @@ class Store:
 
     def _closed_error(self) -> EdgeError:
         return EdgeError(f"the client of the index {self.location!r} is closed; create a new EdgeClient")
+
+
+def vector_of(collection: Collection, name: str, point_id: int | UUID) -> Any:
+    """A point's vector by name, as qdrant-client gives it.
+
+    Raises:
+        InputError: No such point.
+        UnknownVector: The collection has no vector of that name, or the point has none.
+    """
+    collection.schema.require(name)
+    records = collection.shard.read("retrieve", lambda opened: opened.retrieve([point_id], False, [name]))
+    if not records:
+        message = f"Point {point_id} is not found in the collection {collection.name!r}"
+        raise InputError(message)
+    vectors: Any = records[0].vector
+    value = vectors.get(name) if isinstance(vectors, dict) else vectors
+    if value is None:
+        message = f"Vector with name {name!r} for point {point_id} not found"
+        raise UnknownVector(message)
+    return from_engine_vector(value)
 
 
 def _sweep(shards: Path, known: set[str]) -> None:

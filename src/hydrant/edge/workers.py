@@ -68,7 +68,7 @@ def _work(jobs: SimpleQueue[_Job | None]) -> None:
         del job, loop, future, call, result, error
 
 
-def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:  # noqa: ANN401
+def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
     if future.done():  # cancelled meanwhile
         return
     if error is not None:

@@ -11,9 +11,10 @@ import qdrant_edge as engine
 from qdrant_client import models
 
 from hydrant.edge.base import BackendBase
-from hydrant.edge.convert import points as changes
+from hydrant.edge.change import Change
+from hydrant.edge.convert import points as convert
 from hydrant.edge.convert.indexes import to_engine_index
-from hydrant.edge.convert.operations import to_engine_operations
+from hydrant.edge.convert.operations import to_change
 from hydrant.edge.options import check_options
 from hydrant.errors import InputError
 
@@ -35,7 +36,7 @@ class Writes(BackendBase):
     def upsert(
         self,
         collection_name: str,
-        points: Any,  # noqa: ANN401 -- `models.Batch` or points
+        points: Any,
         update_filter: models.Filter | None = None,
         update_mode: models.UpdateMode | None = None,
         **kwargs: Any,
@@ -43,7 +44,7 @@ class Writes(BackendBase):
         """Insert or replace points; see `QdrantClient.upsert`."""
         check_options("upsert", kwargs)
         collection = self.store.collection(collection_name)
-        return _apply(collection, changes.upsert(collection.schema, points, update_filter, update_mode))
+        return self._apply(collection, convert.upsert(collection.schema, points, update_filter, update_mode))
 
     def update_vectors(
         self,
@@ -55,63 +56,63 @@ class Writes(BackendBase):
         """Replace some vectors of existing points; see `QdrantClient.update_vectors`."""
         check_options("update_vectors", kwargs)
         collection = self.store.collection(collection_name)
-        return _apply(collection, changes.update_vectors(collection.schema, points, update_filter))
+        return self._apply(collection, convert.update_vectors(collection.schema, points, update_filter))
 
     def delete_vectors(
         self,
         collection_name: str,
         vectors: Sequence[str],
-        points: Any,  # noqa: ANN401 -- a union of selectors
+        points: Any,
         **kwargs: Any,
     ) -> models.UpdateResult:
         """Remove named vectors from points; see `QdrantClient.delete_vectors`."""
         check_options("delete_vectors", kwargs)
         collection = self.store.collection(collection_name)
-        return _apply(collection, changes.delete_vectors(collection.schema, vectors, points))
+        return self._apply(collection, convert.delete_vectors(collection.schema, vectors, points))
 
-    def delete(self, collection_name: str, points_selector: Any, **kwargs: Any) -> models.UpdateResult:  # noqa: ANN401
+    def delete(self, collection_name: str, points_selector: Any, **kwargs: Any) -> models.UpdateResult:
         """Delete points; see `QdrantClient.delete`."""
         check_options("delete", kwargs)
-        return _apply(self.store.collection(collection_name), changes.delete(points_selector))
+        return self._apply(self.store.collection(collection_name), convert.delete(points_selector))
 
     def set_payload(
         self,
         collection_name: str,
         payload: dict[str, Any],
-        points: Any,  # noqa: ANN401 -- a union of selectors
+        points: Any,
         key: str | None = None,
         **kwargs: Any,
     ) -> models.UpdateResult:
         """Merge a payload into those of points; see `QdrantClient.set_payload`."""
         check_options("set_payload", kwargs)
-        return _apply(self.store.collection(collection_name), changes.set_payload(payload, points, key))
+        return self._apply(self.store.collection(collection_name), convert.set_payload(payload, points, key))
 
     def overwrite_payload(
         self,
         collection_name: str,
         payload: dict[str, Any],
-        points: Any,  # noqa: ANN401 -- a union of selectors
+        points: Any,
         **kwargs: Any,
     ) -> models.UpdateResult:
         """Replace the payloads of points; see `QdrantClient.overwrite_payload`."""
         check_options("overwrite_payload", kwargs)
-        return _apply(self.store.collection(collection_name), changes.overwrite_payload(payload, points))
+        return self._apply(self.store.collection(collection_name), convert.overwrite_payload(payload, points))
 
     def delete_payload(
         self,
         collection_name: str,
         keys: Sequence[str],
-        points: Any,  # noqa: ANN401 -- a union of selectors
+        points: Any,
         **kwargs: Any,
     ) -> models.UpdateResult:
         """Remove keys from the payloads of points; see `QdrantClient.delete_payload`."""
         check_options("delete_payload", kwargs)
-        return _apply(self.store.collection(collection_name), changes.delete_payload(keys, points))
+        return self._apply(self.store.collection(collection_name), convert.delete_payload(keys, points))
 
-    def clear_payload(self, collection_name: str, points_selector: Any, **kwargs: Any) -> models.UpdateResult:  # noqa: ANN401
+    def clear_payload(self, collection_name: str, points_selector: Any, **kwargs: Any) -> models.UpdateResult:
         """Empty the payloads of points; see `QdrantClient.clear_payload`."""
         check_options("clear_payload", kwargs)
-        return _apply(self.store.collection(collection_name), changes.clear_payload(points_selector))
+        return self._apply(self.store.collection(collection_name), convert.clear_payload(points_selector))
 
     def batch_update_points(
         self, collection_name: str, update_operations: Sequence[Any], **kwargs: Any
@@ -122,12 +123,8 @@ class Writes(BackendBase):
         """
         check_options("batch_update_points", kwargs)
         collection = self.store.collection(collection_name)
-        converted = [
-            engine_operation
-            for operation in update_operations
-            for engine_operation in to_engine_operations(collection.schema, operation)
-        ]
-        result = _apply(collection, converted)
+        converted = [to_change(collection.schema, operation) for operation in update_operations]
+        result = self._apply(collection, *converted)
         return [result] * len(update_operations)
 
     def upload_points(
@@ -142,12 +139,12 @@ class Writes(BackendBase):
         check_options("upload_points", kwargs, _UPLOAD)
         collection = self.store.collection(collection_name)
         for batch in _batches(points, kwargs.get("batch_size")):
-            _apply(collection, changes.upsert(collection.schema, batch, update_filter, update_mode))
+            self._apply(collection, convert.upsert(collection.schema, batch, update_filter, update_mode))
 
-    def upload_collection(  # noqa: PLR0913 -- the signature is qdrant-client's
+    def upload_collection(
         self,
         collection_name: str,
-        vectors: Any,  # noqa: ANN401 -- arrays or an iterable of vectors
+        vectors: Any,
         payload: Iterable[dict[Any, Any]] | None = None,
         ids: Iterable[Any] | None = None,
         update_filter: models.Filter | None = None,
@@ -160,15 +157,17 @@ class Writes(BackendBase):
             _rows_of(vectors),
             payload if payload is not None else repeat(None),
         )
-        points = (models.PointStruct.model_construct(id=id_, vector=row, payload=own) for id_, row, own in rows)
+        points = (
+            models.PointStruct.model_construct(id=id_, vector=row, payload=own) for id_, row, own in rows
+        )
         self.upload_points(collection_name, points, update_filter, update_mode, **kwargs)
 
     def create_payload_index(
         self,
         collection_name: str,
         field_name: str,
-        field_schema: Any = None,  # noqa: ANN401 -- a union of kinds and parameters
-        field_type: Any = None,  # noqa: ANN401 -- the older name of the same
+        field_schema: Any = None,
+        field_type: Any = None,
         **kwargs: Any,
     ) -> models.UpdateResult:
         """Index a payload field; see `QdrantClient.create_payload_index`."""
@@ -178,18 +177,21 @@ class Writes(BackendBase):
             message = f"an index on {field_name!r} needs field_schema: its kind, e.g. 'keyword'; got None"
             raise InputError(message)
         operation = engine.UpdateOperation.create_field_index(field_name, to_engine_index(schema))
-        return _apply(self.store.collection(collection_name), [operation])
+        return self._apply(self.store.collection(collection_name), Change(operation))
 
-    def delete_payload_index(self, collection_name: str, field_name: str, **kwargs: Any) -> models.UpdateResult:
+    def delete_payload_index(
+        self, collection_name: str, field_name: str, **kwargs: Any
+    ) -> models.UpdateResult:
         """Remove a payload index; see `QdrantClient.delete_payload_index`."""
         check_options("delete_payload_index", kwargs)
         operation = engine.UpdateOperation.delete_field_index(field_name)
-        return _apply(self.store.collection(collection_name), [operation])
+        return self._apply(self.store.collection(collection_name), Change(operation))
+
+    def _apply(self, collection: Collection, *changes: Change) -> models.UpdateResult:
+        self.store.write(collection, changes)
+        return models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED)
 
 
-def _apply(collection: Collection, operations: Sequence[engine.UpdateOperation]) -> models.UpdateResult:
-    collection.shard.update(operations)
-    return models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED)
 
 
 def _batches(points: Iterable[Any], size: int | None) -> Iterator[list[Any]]:
@@ -203,7 +205,7 @@ def _fresh_ids() -> Iterator[str]:
         yield str(uuid4())
 
 
-def _rows_of(vectors: Any) -> Iterator[Any]:  # noqa: ANN401 -- arrays, a dict of arrays, or rows
+def _rows_of(vectors: Any) -> Iterator[Any]:
     if isinstance(vectors, dict):
         lengths = {name: len(column) for name, column in vectors.items()}
         if len(set(lengths.values())) > 1:
@@ -214,5 +216,5 @@ def _rows_of(vectors: Any) -> Iterator[Any]:  # noqa: ANN401 -- arrays, a dict o
     return (_plain(row) for row in vectors)
 
 
-def _plain(row: Any) -> Any:  # noqa: ANN401 -- an array or a vector
+def _plain(row: Any) -> Any:
     return row.tolist() if isinstance(row, np.ndarray) else row

@@ -12,7 +12,7 @@ import numpy as np
 import qdrant_edge as engine
 
 
-def average(positives: list[Any], negatives: list[Any]) -> Any:  # noqa: ANN401 -- dense, sparse or multi
+def average(positives: list[Any], negatives: list[Any]) -> Any:
     """One query vector from examples of one kind, as the engine takes it."""
     first = positives[0]
     if isinstance(first, engine.SparseVector):
@@ -21,7 +21,7 @@ def average(positives: list[Any], negatives: list[Any]) -> Any:  # noqa: ANN401 
         # Late interaction has no mean: every row takes part, those of negative examples negated.
         rows = [row for example in positives for row in example]
         return rows + [[-value for value in row] for example in negatives for row in example]
-    mean = np.mean(positives, axis=0, dtype=np.float64)
+    mean: Any = np.mean(positives, axis=0, dtype=np.float64)
     if negatives:
         mean = mean + mean - np.mean(negatives, axis=0, dtype=np.float64)
     return mean.tolist()

@@ -75,7 +75,9 @@ def _dense(params: models.VectorParams, config: models.CreateCollection) -> engi
     own_hnsw = None
     if params.hnsw_config is not None:
         # A vector's own settings are a diff on the collection's, not on the defaults.
-        own_hnsw = _hnsw(models.HnswConfigDiff(**merged(hnsw_config(config), params.hnsw_config).model_dump()))
+        own_hnsw = _hnsw(
+            models.HnswConfigDiff(**merged(hnsw_config(config), params.hnsw_config).model_dump())
+        )
     return engine.EdgeVectorParams(
         size=params.size,
         distance=to_engine(engine.Distance, params.distance),
@@ -108,7 +110,9 @@ def _hnsw(diff: models.HnswConfigDiff | None) -> engine.HnswIndexConfig | None:
         m=settings.m,
         ef_construct=settings.ef_construct,
         full_scan_threshold=settings.full_scan_threshold,
-        max_indexing_threads=settings.max_indexing_threads if settings.max_indexing_threads is not None else 0,
+        max_indexing_threads=settings.max_indexing_threads
+        if settings.max_indexing_threads is not None
+        else 0,
         on_disk=settings.on_disk,
         payload_m=settings.payload_m,
         inline_storage=settings.inline_storage,
@@ -145,7 +149,8 @@ def _quantization(config: models.QuantizationConfig | None) -> engine.Quantizati
         return _binary(config.binary)
     bits = config.turbo.bits
     return engine.TurboQuantQuantizationConfig(
-        bits=to_engine(engine.TurboQuantBitSize, bits) if bits is not None else None, **_placement(config.turbo)
+        bits=to_engine(engine.TurboQuantBitSize, bits) if bits is not None else None,
+        **_placement(config.turbo),
     )
 
 
@@ -153,12 +158,14 @@ def _binary(config: models.BinaryQuantizationConfig) -> engine.BinaryQuantizatio
     encoding, query = config.encoding, config.query_encoding
     return engine.BinaryQuantizationConfig(
         encoding=to_engine(engine.BinaryQuantizationEncoding, encoding) if encoding is not None else None,
-        query_encoding=to_engine(engine.BinaryQuantizationQueryEncoding, query) if query is not None else None,
+        query_encoding=to_engine(engine.BinaryQuantizationQueryEncoding, query)
+        if query is not None
+        else None,
         **_placement(config),
     )
 
 
-def _placement(config: Any) -> Mapping[str, Any]:  # noqa: ANN401 -- four unrelated models with two like fields
+def _placement(config: Any) -> Mapping[str, Any]:
     return {"always_ram": config.always_ram, "memory": _memory(config.memory)}
 
 

@@ -41,7 +41,7 @@ def to_engine_filter(value: models.Filter | dict[str, Any] | None) -> engine.Fil
     )
 
 
-def to_engine_condition(condition: Any) -> Any:  # noqa: ANN401 -- a union of eight models and classes
+def to_engine_condition(condition: Any) -> Any:
     """One condition as the engine takes it; raises as `to_engine_filter` does."""
     convert = _CONDITIONS.get(type(condition))
     if convert is None:
@@ -76,7 +76,7 @@ def to_engine_datetime(value: datetime | date | None) -> str | None:
     return value.isoformat()
 
 
-def _clause(value: Any) -> list[Any] | None:  # noqa: ANN401 -- one condition or a list of them
+def _clause(value: Any) -> list[Any] | None:
     if value is None:
         return None
     if isinstance(value, (list, tuple)):
@@ -100,7 +100,7 @@ def _field(condition: models.FieldCondition) -> engine.FieldCondition:
     )
 
 
-def _match(match: Any) -> engine.MatchType:  # noqa: ANN401 -- a union of eight models
+def _match(match: Any) -> engine.MatchType:
     convert = _MATCHES.get(type(match))
     if convert is None:
         message = f"expected a match of qdrant_client.models, got {match!r}"
@@ -144,7 +144,7 @@ def _nested(condition: models.NestedCondition) -> engine.NestedCondition:
     return engine.NestedCondition(condition.nested.key, inner if inner is not None else engine.Filter())
 
 
-def _slice(condition: models.SliceCondition) -> Any:  # noqa: ANN401 -- missing from the engine's stubs
+def _slice(condition: models.SliceCondition) -> Any:
     return engine.SliceCondition(  # type: ignore[attr-defined]  # the stubs lack this class, the engine has it
         condition.slice.total, condition.slice.index
     )

@@ -23,7 +23,7 @@ def to_engine_formula(query: models.FormulaQuery) -> engine.Formula:
     return engine.Formula(_expression(query.formula), query.defaults)
 
 
-def _expression(value: Any) -> engine.Expression:  # noqa: ANN401 -- a union of thirty models
+def _expression(value: Any) -> engine.Expression:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return engine.Expression.Constant(float(value))
     if isinstance(value, str):
@@ -51,7 +51,9 @@ def _pow(value: models.PowExpression) -> engine.Expression:
 
 
 def _geo(value: models.GeoDistance) -> engine.Expression:
-    return engine.Expression.GeoDistance(to_engine_geo_point(value.geo_distance.origin), value.geo_distance.to)
+    return engine.Expression.GeoDistance(
+        to_engine_geo_point(value.geo_distance.origin), value.geo_distance.to
+    )
 
 
 def _decay(kind: engine.DecayKind, params: models.DecayParamsExpression) -> engine.Expression:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 U64_MAX = 2**64 - 1
 
 
-def to_engine_id(value: Any) -> int | UUID:  # noqa: ANN401 -- checks what callers pass
+def to_engine_id(value: Any) -> int | UUID:
     """A point id as the engine takes it.
 
     Raises:
@@ -32,12 +32,12 @@ def to_engine_id(value: Any) -> int | UUID:  # noqa: ANN401 -- checks what calle
     raise InputError(message)
 
 
-def to_engine_ids(values: Iterable[Any]) -> list[int | UUID]:
+def to_engine_ids(values: Iterable[Any]) -> list[int | UUID | str]:
     """Point ids as the engine takes them; raises as `to_engine_id` does."""
     return [to_engine_id(value) for value in values]
 
 
-def from_engine_id(value: Any) -> int | str:  # noqa: ANN401 -- the engine gives int, UUID or str
+def from_engine_id(value: Any) -> int | str:
     """A point id as qdrant-client gives it: an integer, or a UUID in its canonical spelling."""
     return value if type(value) is int else str(value)
 

@@ -26,7 +26,7 @@ _KINDS: Mapping[str, tuple[type[Any], type[Any]]] = {
 }
 
 
-def to_engine_index(schema: Any) -> Any:  # noqa: ANN401 -- a union of an enum, a string and eight models
+def to_engine_index(schema: Any) -> Any:
     """An index's kind, or its parameters, as the engine takes them.
 
     Raises:
@@ -53,7 +53,7 @@ def from_engine_index(info: engine.PayloadIndexInfo) -> models.PayloadIndexInfo:
     return models.PayloadIndexInfo(data_type=data_type, params=params, points=info.points)
 
 
-def _param(value: Any) -> Any:  # noqa: ANN401 -- one parameter of any index
+def _param(value: Any) -> Any:
     if isinstance(value, models.Memory):
         return to_engine(engine.Memory, value)
     if isinstance(value, models.TokenizerType):
@@ -72,13 +72,13 @@ def _param(value: Any) -> Any:  # noqa: ANN401 -- one parameter of any index
     return value
 
 
-def _from_params(kind: str, params: Any) -> Any:  # noqa: ANN401 -- eight classes in, eight models out
+def _from_params(kind: str, params: Any) -> Any:
     own, _ = _KINDS[kind]
     values = {name: _from_param(getattr(params, name, None)) for name in own.model_fields if name != "type"}
     return own(type=kind, **{name: value for name, value in values.items() if value is not None})
 
 
-def _from_param(value: Any) -> Any:  # noqa: ANN401 -- one parameter of any index
+def _from_param(value: Any) -> Any:
     kinds: tuple[tuple[type[Any], type[Enum]], ...] = (
         (engine.Memory, models.Memory),
         (engine.TokenizerType, models.TokenizerType),

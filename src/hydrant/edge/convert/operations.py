@@ -10,13 +10,12 @@ from hydrant.edge.convert import points
 from hydrant.errors import InputError, UnsupportedByEdge
 
 if TYPE_CHECKING:
-    import qdrant_edge as engine
-
+    from hydrant.edge.change import Change
     from hydrant.edge.convert.schema import Schema
 
 
-def to_engine_operations(schema: Schema, operation: Any) -> list[engine.UpdateOperation]:  # noqa: ANN401
-    """One operation of a batch as the engine's.
+def to_change(schema: Schema, operation: Any) -> Change:
+    """One operation of a batch as a change to a shard.
 
     Args:
         schema: The collection's vectors.
@@ -49,8 +48,8 @@ def to_engine_operations(schema: Schema, operation: Any) -> list[engine.UpdateOp
     return points.overwrite_payload(body.payload, selector, body.key)
 
 
-def _body(operation: Any) -> Any:  # noqa: ANN401 -- eight models, each with one field of its own
-    kinds = {
+def _body(operation: Any) -> Any:
+    kinds: dict[Any, str] = {
         models.UpsertOperation: "upsert",
         models.DeleteOperation: "delete",
         models.SetPayloadOperation: "set_payload",

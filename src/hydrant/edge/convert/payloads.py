@@ -12,7 +12,7 @@ from hydrant.errors import InputError
 _PLAIN = frozenset((str, int, bool, type(None)))
 
 
-def to_engine_payload(payload: Any) -> dict[str, Any]:  # noqa: ANN401 -- a dict or None from any caller
+def to_engine_payload(payload: Any) -> dict[str, Any]:
     """A payload as the engine takes it.
 
     Dates, UUIDs, enums and models become what JSON has for them, as qdrant-client does for a server.
@@ -35,7 +35,7 @@ def to_engine_payload(payload: Any) -> dict[str, Any]:  # noqa: ANN401 -- a dict
     return payload  # type: ignore[no-any-return]  # a dict whichever way it was reached
 
 
-def _is_plain(value: Any) -> bool:  # noqa: ANN401 -- walks any JSON value
+def _is_plain(value: Any) -> bool:
     kind = type(value)
     if kind in _PLAIN:
         return True
@@ -48,7 +48,7 @@ def _is_plain(value: Any) -> bool:  # noqa: ANN401 -- walks any JSON value
     return False
 
 
-def _require_finite(value: Any) -> None:  # noqa: ANN401 -- walks any JSON value
+def _require_finite(value: Any) -> None:
     if isinstance(value, float) and not isfinite(value):
         message = f"a payload cannot hold {value!r}: JSON has no such number; leave the key out or use None"
         raise InputError(message)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import qdrant_edge as engine
 from qdrant_client import models
 
+from hydrant.edge.change import BY_FILTER, Change
 from hydrant.edge.convert.enums import to_engine
 from hydrant.edge.convert.filters import to_engine_filter
 from hydrant.edge.convert.ids import to_engine_id, to_engine_ids
@@ -29,11 +30,11 @@ Update = engine.UpdateOperation
 
 def upsert(
     schema: Schema,
-    points: Any,  # noqa: ANN401 -- `models.Batch` or an iterable of points
+    points: Any,
     update_filter: models.Filter | None = None,
     update_mode: models.UpdateMode | None = None,
-) -> list[engine.UpdateOperation]:
-    """The operation that writes points, as a list of one.
+) -> Change:
+    """The operation that writes points.
 
     Raises:
         InputError: No points, a wrong id or a payload that is no JSON.
@@ -52,83 +53,87 @@ def upsert(
         for id_, vector, payload in rows
     ]
     mode = to_engine(engine.UpdateMode, update_mode) if update_mode is not None else None
-    return [Update.upsert_points(converted, to_engine_filter(update_filter), mode)]
+    operation = Update.upsert_points(converted, to_engine_filter(update_filter), mode)
+    return Change(operation, upserted=len(converted))
 
 
 def update_vectors(
     schema: Schema, points: Sequence[models.PointVectors], update_filter: models.Filter | None = None
-) -> list[engine.UpdateOperation]:
+) -> Change:
     """The operation that replaces vectors of existing points; raises as `upsert` does."""
     if not points:
         message = "no vectors to update; expected at least one point"
         raise InputError(message)
     converted = [
-        engine.PointVectors(to_engine_id(point.id), to_engine_vectors(schema, point.vector)) for point in points
+        engine.PointVectors(to_engine_id(point.id), to_engine_vectors(schema, point.vector))
+        for point in points
     ]
-    return [Update.update_vectors(converted, to_engine_filter(update_filter))]
+    return Change(Update.update_vectors(converted, to_engine_filter(update_filter)), upserted=len(converted))
 
 
-def delete(selector: Any) -> list[engine.UpdateOperation]:  # noqa: ANN401 -- a union of selectors
+def delete(selector: Any) -> Change:
     """The operation that deletes points."""
     ids, filter_ = select(selector)
-    return [Update.delete_points(ids) if filter_ is None else Update.delete_points_by_filter(filter_)]
+    if filter_ is None:
+        return Change(Update.delete_points(ids), removed=len(ids))
+    return Change(Update.delete_points_by_filter(filter_), removed=BY_FILTER)
 
 
 def delete_vectors(
     schema: Schema,
     names: Sequence[str],
-    selector: Any,  # noqa: ANN401 -- a union of selectors
-) -> list[engine.UpdateOperation]:
+    selector: Any,
+) -> Change:
     """The operation that removes named vectors from points; raises `UnknownVector` for a name without one."""
     for name in names:
         schema.require(name)
     ids, filter_ = select(selector)
     if filter_ is None:
-        return [Update.delete_vectors(ids, list(names))]
-    return [Update.delete_vectors_by_filter(filter_, list(names))]
+        return Change(Update.delete_vectors(ids, list(names)), removed=len(ids))
+    return Change(Update.delete_vectors_by_filter(filter_, list(names)), removed=BY_FILTER)
 
 
 def set_payload(
-    payload: Any,  # noqa: ANN401 -- checked here
-    selector: Any,  # noqa: ANN401 -- a union of selectors
+    payload: Any,
+    selector: Any,
     key: str | None = None,
-) -> list[engine.UpdateOperation]:
+) -> Change:
     """The operation that merges a payload into those of points."""
     plain = to_engine_payload(payload)
     ids, filter_ = select(selector)
     if filter_ is None:
-        return [Update.set_payload(ids, plain, key)]
-    return [Update.set_payload_by_filter(filter_, plain, key)]
+        return Change(Update.set_payload(ids, plain, key))
+    return Change(Update.set_payload_by_filter(filter_, plain, key))
 
 
 def overwrite_payload(
-    payload: Any,  # noqa: ANN401 -- checked here
-    selector: Any,  # noqa: ANN401 -- a union of selectors
+    payload: Any,
+    selector: Any,
     key: str | None = None,
-) -> list[engine.UpdateOperation]:
+) -> Change:
     """The operation that replaces the payloads of points."""
     plain = to_engine_payload(payload)
     ids, filter_ = select(selector)
     if filter_ is None:
-        return [Update.overwrite_payload(ids, plain, key)]
-    return [Update.overwrite_payload_by_filter(filter_, plain, key)]
+        return Change(Update.overwrite_payload(ids, plain, key))
+    return Change(Update.overwrite_payload_by_filter(filter_, plain, key))
 
 
-def delete_payload(keys: Sequence[str], selector: Any) -> list[engine.UpdateOperation]:  # noqa: ANN401
+def delete_payload(keys: Sequence[str], selector: Any) -> Change:
     """The operation that removes keys from the payloads of points."""
     ids, filter_ = select(selector)
     if filter_ is None:
-        return [Update.delete_payload(ids, list(keys))]
-    return [Update.delete_payload_by_filter(filter_, list(keys))]
+        return Change(Update.delete_payload(ids, list(keys)))
+    return Change(Update.delete_payload_by_filter(filter_, list(keys)))
 
 
-def clear_payload(selector: Any) -> list[engine.UpdateOperation]:  # noqa: ANN401 -- a union of selectors
+def clear_payload(selector: Any) -> Change:
     """The operation that empties the payloads of points."""
     ids, filter_ = select(selector)
-    return [Update.clear_payload(ids) if filter_ is None else Update.clear_payload_by_filter(filter_)]
+    return Change(Update.clear_payload(ids) if filter_ is None else Update.clear_payload_by_filter(filter_))
 
 
-def select(selector: Any) -> tuple[list[Any], engine.Filter | None]:  # noqa: ANN401 -- a union of selectors
+def select(selector: Any) -> tuple[list[Any], engine.Filter | None]:
     """What a selector means: ids, or a filter where it is one.
 
     Raises:
@@ -144,7 +149,9 @@ def select(selector: Any) -> tuple[list[Any], engine.Filter | None]:  # noqa: AN
         return to_engine_ids(selector), None
     if isinstance(selector, (int, str)) or hasattr(selector, "hex"):
         return [to_engine_id(selector)], None
-    message = f"expected ids, a Filter or a selector of qdrant_client.models to say which points; got {selector!r}"
+    message = (
+        f"expected ids, a Filter or a selector of qdrant_client.models to say which points; got {selector!r}"
+    )
     raise InputError(message)
 
 

@@ -36,11 +36,11 @@ MMR_CANDIDATES_MAX = 16_384
 class Lookup(Protocol):
     """Finds a point's vector by id, here or in another collection."""
 
-    def __call__(self, collection: str | None, vector_name: str, point_id: int | UUID) -> Any:  # noqa: ANN401
-        """The vector as qdrant-client gives it; None for `collection` means the one that is searched."""
+    def __call__(self, place: str | None, vector_name: str, point_id: int | UUID, /) -> Any:
+        """The vector as qdrant-client gives it; None for `place` means the one that is searched."""
 
 
-@dataclass
+@dataclass(slots=True)
 class _Scope:
     """Where one level of a query looks: its vector, where ids are looked up, and the ids it named."""
 
@@ -50,7 +50,7 @@ class _Scope:
     lookup_from: models.LookupLocation | None
     mentioned: list[int | UUID] = field(default_factory=list)
 
-    def vector(self, value: Any) -> Any:  # noqa: ANN401 -- a vector of any kind, or a point's id
+    def vector(self, value: Any) -> Any:
         """A vector for the engine, from a vector or from the id of a point that has one."""
         if isinstance(value, (int, str, UUID)):
             value = self._by_id(to_engine_id(value))
@@ -60,7 +60,7 @@ class _Scope:
         """The same for a list of them; None is an empty list."""
         return [self.vector(value) for value in values or ()]
 
-    def _by_id(self, point_id: int | UUID) -> Any:  # noqa: ANN401 -- a vector of any kind
+    def _by_id(self, point_id: int | UUID) -> Any:
         source = self.lookup_from
         if source is None:
             self.mentioned.append(point_id)
@@ -71,7 +71,7 @@ class _Scope:
         return self.lookup(source.collection, name, point_id)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Level:
     """One level of a query: what a request and each of its prefetches have in common."""
 
@@ -85,7 +85,7 @@ class Level:
     lookup_from: models.LookupLocation | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Which results, and how much of each."""
 
@@ -135,7 +135,7 @@ class Planner:
             params=to_engine_params(level.params),
         )
 
-    def _prefetches(self, prefetch: Any) -> list[engine.Prefetch] | None:  # noqa: ANN401 -- one or many
+    def _prefetches(self, prefetch: Any) -> list[engine.Prefetch] | None:
         if prefetch is None:
             return None
         items = [prefetch] if isinstance(prefetch, models.Prefetch) else prefetch
@@ -184,7 +184,7 @@ class Planner:
         return converted, excluding(filter_, scope.mentioned)
 
 
-def to_engine_selector(selector: Any) -> Any:  # noqa: ANN401 -- a union neither side names
+def to_engine_selector(selector: Any) -> Any:
     """`with_payload` as the engine takes it; None means no payload."""
     if selector is None or isinstance(selector, bool):
         return bool(selector)
@@ -204,12 +204,12 @@ def to_engine_order(value: str | models.OrderBy) -> engine.OrderBy:
         descending = value.direction is models.Direction.DESC
         direction = engine.Direction.Desc if descending else engine.Direction.Asc
     start = value.start_from
-    if start is not None and not isinstance(start, (int, float)):
-        start = to_engine_datetime(start)
-    return engine.OrderBy(value.key, direction, start)
+    if start is None or isinstance(start, (int, float)):
+        return engine.OrderBy(value.key, direction, start)
+    return engine.OrderBy(value.key, direction, to_engine_datetime(start))
 
 
-def has_ranking(query: Any) -> bool:  # noqa: ANN401 -- any query
+def has_ranking(query: Any) -> bool:
     """Whether a query's results are ordered by score, so that equal scores mean a tie."""
     return query is not None and not isinstance(query, (models.OrderByQuery, models.SampleQuery))
 
@@ -235,7 +235,7 @@ def _check_level(level: Level) -> None:
             raise InputError(message)
 
 
-def _nearest(scope: _Scope, query: models.NearestQuery, limit: int) -> Any:  # noqa: ANN401 -- two classes
+def _nearest(scope: _Scope, query: models.NearestQuery, limit: int) -> Any:
     value = query.nearest.tolist() if isinstance(query.nearest, np.ndarray) else query.nearest
     vector = scope.vector(value)
     if query.mmr is None:
@@ -277,7 +277,7 @@ def _context(scope: _Scope, query: models.ContextQuery, _limit: int) -> engine.Q
     return engine.Query.Context(engine.ContextQuery(_pairs(scope, query.context)), using=scope.using)
 
 
-def _pairs(scope: _Scope, context: Any) -> list[engine.ContextPair]:  # noqa: ANN401 -- one pair, many, None
+def _pairs(scope: _Scope, context: Any) -> list[engine.ContextPair]:
     if context is None:
         return []
     pairs = context if isinstance(context, list) else [context]
@@ -288,7 +288,7 @@ def _order_by(_scope: _Scope, query: models.OrderByQuery, _limit: int) -> engine
     return to_engine_order(query.order_by)
 
 
-def _fusion(_scope: _Scope, query: models.FusionQuery, _limit: int) -> Any:  # noqa: ANN401 -- two classes
+def _fusion(_scope: _Scope, query: models.FusionQuery, _limit: int) -> Any:
     return engine.Fusion.Dbsf() if query.fusion is models.Fusion.DBSF else engine.Fusion.Rrf(RRF_K)
 
 

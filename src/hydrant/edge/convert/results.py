@@ -6,9 +6,10 @@ validating them again: on a query of ten hits that is most of what a client woul
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import qdrant_edge as engine
+from pydantic import BaseModel
 from qdrant_client import models
 
 from hydrant.edge.convert.ids import from_engine_id, id_order
@@ -16,8 +17,8 @@ from hydrant.edge.convert.ids import from_engine_id, id_order
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_POINT = models.ScoredPoint.model_construct
-_RECORD = models.Record.model_construct
+_Model = TypeVar("_Model", bound=BaseModel)
+_set = object.__setattr__
 
 
 def to_scored_points(
@@ -39,23 +40,24 @@ def to_scored_points(
 
 def to_record(record: engine.Record, *, with_payload: bool) -> models.Record:
     """A record as qdrant-client gives it."""
-    return _RECORD(
-        id=from_engine_id(record.id),
-        payload=_payload(record.payload, with_payload=with_payload),
-        vector=from_engine_vectors(record.vector),
-        shard_key=None,
-        order_value=record.order_value,
-    )
+    values = {
+        "id": from_engine_id(record.id),
+        "payload": _payload(record.payload, with_payload=with_payload),
+        "vector": from_engine_vectors(record.vector),
+        "shard_key": None,
+        "order_value": record.order_value,
+    }
+    return _made(models.Record, values)
 
 
-def from_engine_vectors(vector: Any) -> Any:  # noqa: ANN401 -- a union neither side names
+def from_engine_vectors(vector: Any) -> Any:
     """A point's vectors as qdrant-client gives them: sparse ones as `models.SparseVector`."""
     if isinstance(vector, dict):
         return {name: from_engine_vector(value) for name, value in vector.items()}
     return vector
 
 
-def from_engine_vector(value: Any) -> Any:  # noqa: ANN401 -- see above
+def from_engine_vector(value: Any) -> Any:
     """One vector as qdrant-client gives it."""
     if isinstance(value, engine.SparseVector):
         return models.SparseVector.model_construct(indices=value.indices, values=value.values)
@@ -63,15 +65,26 @@ def from_engine_vector(value: Any) -> Any:  # noqa: ANN401 -- see above
 
 
 def _scored(point: engine.ScoredPoint, *, with_payload: bool) -> models.ScoredPoint:
-    return _POINT(
-        id=from_engine_id(point.id),
-        version=point.version,
-        score=point.score,
-        payload=_payload(point.payload, with_payload=with_payload),
-        vector=from_engine_vectors(point.vector),
-        shard_key=None,
-        order_value=point.order_value,
-    )
+    values = {
+        "id": from_engine_id(point.id),
+        "version": point.version,
+        "score": point.score,
+        "payload": _payload(point.payload, with_payload=with_payload),
+        "vector": from_engine_vectors(point.vector),
+        "shard_key": None,
+        "order_value": point.order_value,
+    }
+    return _made(models.ScoredPoint, values)
+
+
+def _made(model: type[_Model], values: dict[str, Any]) -> _Model:
+    """What `model_construct` makes when it is given every field, at a fifth of its cost."""
+    made = model.__new__(model)
+    _set(made, "__dict__", values)
+    _set(made, "__pydantic_fields_set__", set(values))
+    _set(made, "__pydantic_extra__", None)
+    _set(made, "__pydantic_private__", None)
+    return made
 
 
 def _payload(payload: dict[str, Any] | None, *, with_payload: bool) -> dict[str, Any] | None:
