@@ -116,12 +116,14 @@ class Together:
 class Within:
     """A flow that has a name in the trace and, where `seconds` is given, a time limit of its own.
 
-    The limit nests: it can only shorten what is left of the caller's.
+    The limit nests: it can only shorten what is left of the caller's. With a recorder of its own the flow has a trace of
+    its own too.
     """
 
     flow: Flow[Any]
     name: str
     seconds: float | None = None
+    recorder: Recorder | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,9 @@ class _Scope:
             own = time.monotonic() + seconds
             deadline = own if deadline is None else min(deadline, own)
         return _Scope(deadline, self.recorder, self.depth + 1)
+
+    def recording(self, recorder: Recorder | None) -> _Scope:
+        return self if recorder is None else _Scope(self.deadline, recorder)
 
     @contextmanager
     def span(self, name: str) -> Iterator[_Attempts]:
@@ -271,6 +276,7 @@ def _step(step: Any, scope: _Scope) -> Generator[Any, Any, Any]:
     if isinstance(step, Effect):
         return (yield from _attempt(step, scope))
     if isinstance(step, Within):
+        scope = scope.recording(step.recorder)
         with scope.span(step.name):
             return (yield from _drive(step.flow, scope.within(step.seconds)))
     if isinstance(step, Together):

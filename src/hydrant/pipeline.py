@@ -233,6 +233,7 @@ class _Searches:
     def __init__(self, pipeline: Pipeline, queries: Iterable[str | Query], deadline: float | None) -> None:
         self._pipeline = pipeline
         self._states = [SearchState(_query(query, Query(""))) for query in queries]
+        self._recorders = [Recorder() for _ in self._states]
         self._deadline = deadline
 
     def flow(self, at_once: int) -> Flow[list[SearchState]]:
@@ -240,10 +241,13 @@ class _Searches:
         if at_once < 1:
             msg = f"at_once must be at least 1, got {at_once!r}"
             raise ConfigurationError(msg)
-        flows = [self._pipeline.search(state, self._deadline) for state in self._states]
-        states: list[SearchState] = yield Together(flows, at_once=at_once)
+        searches = [
+            Within(self._pipeline.search(state, self._deadline), self._pipeline.name, recorder=recorder)
+            for state, recorder in zip(self._states, self._recorders, strict=True)
+        ]
+        states: list[SearchState] = yield Together(searches, at_once=at_once)
         return states
 
     def results(self, states: Sequence[SearchState]) -> list[SearchResult]:
         """The searches' results."""
-        return [SearchResult(state.query, state.hits, state.degraded) for state in states]
+        return [_result(state, recorder) for state, recorder in zip(states, self._recorders, strict=True)]

@@ -12,6 +12,7 @@ from hydrant.collection.calls import Clients, QdrantCall
 from hydrant.collection.filters import FilterCompiler
 from hydrant.collection.ids import point_id
 from hydrant.collection.opening import Opened
+from hydrant.collection.payload import PayloadMap
 from hydrant.collection.profile import RECORD_KEY, Profile
 from hydrant.collection.sources import Record, Source, record_of
 from hydrant.collection.tenancy import require, restrict, verify
@@ -51,7 +52,7 @@ class CollectionBase:
         return self._opened.sources
 
     @property
-    def payload(self) -> Any:
+    def payload(self) -> PayloadMap:
         """Where text and metadata lie in a point's payload."""
         return self._opened.payload
 

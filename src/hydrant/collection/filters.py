@@ -24,6 +24,7 @@ from typing import Any, TypeAlias
 
 from qdrant_client import models
 
+from hydrant.collection.payload import BOOKKEEPING
 from hydrant.errors import FilterError
 from hydrant.types import FilterLike
 
@@ -168,7 +169,11 @@ class FilterCompiler:
         if indexed is None:
             if self.allow_unindexed:
                 return
-            have = ", ".join(f"{name} ({kind})" for name, kind in sorted(self.indexes.items()))
+            have = ", ".join(
+                f"{name} ({kind})"
+                for name, kind in sorted(self.indexes.items())
+                if not name.startswith(BOOKKEEPING)
+            )
             msg = (
                 f"collection {self.where!r} has no payload index on {key!r} (it has: {have or 'none'}), so "
                 "this filter would scan every point or, misspelt, find none; create one with "

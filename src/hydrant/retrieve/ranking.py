@@ -7,8 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from qdrant_client import models
+from qdrant_client.http.exceptions import UnexpectedResponse
 
 from hydrant.collection.base import CollectionBase
+from hydrant.collection.calls import QdrantCall
+from hydrant.errors import CollectionError
 from hydrant.flow import Flow
 from hydrant.retrieve.fusion import Fusion
 from hydrant.retrieve.paging import Window, concatenated, depths, in_order
@@ -16,6 +19,7 @@ from hydrant.retrieve.request import Page, Part, RequestBuilder
 from hydrant.types import StageScore
 
 Points = list[models.ScoredPoint]
+_BAD_REQUEST = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,17 @@ class Search:
         return _stage_scores(dict(zip(names, answers, strict=True))) if answers else {}
 
     def _ask(self, requests: Sequence[models.QueryRequest]) -> Flow[list[Points]]:
-        responses = yield self.collection.call("query_batch_points", requests=list(requests))
+        try:
+            responses = yield self.collection.call("query_batch_points", requests=list(requests))
+        except UnexpectedResponse as error:
+            if error.status_code != _BAD_REQUEST:
+                raise
+            server = yield QdrantCall(self.collection.clients, "info", repeatable=True)
+            msg = (
+                f"Qdrant {server.version} refused the search in collection {self.collection.name!r} ({error}); "
+                "an RRF constant needs a server of version 1.16 or later, other fusions run on any: fusion=Dbsf()"
+            )
+            raise CollectionError(msg) from error
         return [response.points for response in responses]
 
     def _with_payloads(
