@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from hydrant.encode.models import find_model
+from hydrant.encode.models import Source, find_model
 from hydrant.encode.tokens import Window
 from hydrant.errors import ConfigurationError, ModelNotFound
 
@@ -142,9 +142,18 @@ def check_object(model: object) -> None:
 
 def _load(name: str, options: Mapping[str, Any]) -> SentenceTransformer:
     source = find_model(name, options)
+    if source.complete:
+        return _load_from(source, name, options)
+    try:
+        return _load_from(source, name, options)
+    except ModelNotFound:
+        return _load_from(find_model(name, options, use_cache=False), name, options)
+
+
+def _load_from(source: Source, name: str, options: Mapping[str, Any]) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
 
-    arguments = {**options, "local_files_only": source.local_only or options.get("local_files_only", False)}
+    arguments = {**options, "local_files_only": source.local_only}
     try:
         with _without_bars(silent=source.local_only):
             return SentenceTransformer(source.location, **arguments)

@@ -43,6 +43,19 @@ class Encoder(ABC):
         """How many texts are best encoded at a time."""
         return _SLICE
 
+    @property
+    def dimensions(self) -> int:
+        """The length of a dense vector, by default that of a first short text.
+
+        Raises:
+            ConfigurationError: The vectors are sparse.
+        """
+        if self.kind != "dense":
+            msg = f"dimensions is of dense vectors only; {type(self).__name__} makes {self.kind} ones"
+            raise ConfigurationError(msg)
+        first: Any = self.encode_document(["Hydrant"])[0]
+        return len(first)
+
     @abstractmethod
     def encode_query(self, texts: Sequence[str]) -> Encoded:
         """One vector for each text, as a thing to search with: lists of floats, or sparse vectors.
@@ -68,8 +81,9 @@ class Encoder(ABC):
             The positions in `texts` that the batch covers, in no particular order, and their vectors. Every position
             comes exactly once.
         """
-        for start in range(0, len(texts), _SLICE):
-            part = texts[start : start + _SLICE]
+        size = self.batch_size
+        for start in range(0, len(texts), size):
+            part = texts[start : start + size]
             yield list(range(start, start + len(part))), self.encode_document(part)
 
     @abstractmethod

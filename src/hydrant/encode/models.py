@@ -20,8 +20,8 @@ from hydrant.threads import POOL
 _LOGGER = logging.getLogger("hydrant")
 # How long the hub may take to say whether it has a model. Name resolution has no time limit of its own, hence the
 # second, outer one.
-_ANSWER_SECONDS = 4.0
-_GIVE_UP_SECONDS = 6.0
+_ANSWER_SECONDS = 3.0
+_GIVE_UP_SECONDS = 5.0
 # sentence-transformers looks here for a name without an owner.
 _OWNER = "sentence-transformers"
 # What of a local model decides its vectors, and how much of a large file is read to tell it from another.
@@ -36,18 +36,21 @@ class Source:
     Attributes:
         location: A folder, or a name on the hub.
         local_only: Whether everything is on this machine, so that the network need not be asked.
+        complete: Whether that is certain; the hub's cache may hold only a part of a model.
     """
 
     location: str
     local_only: bool
+    complete: bool = True
 
 
-def find_model(name: str, options: Mapping[str, Any]) -> Source:
+def find_model(name: str, options: Mapping[str, Any], *, use_cache: bool = True) -> Source:
     """Find a model by its folder or its name on the hub.
 
     Args:
         name: A folder, or a name such as "sentence-transformers/all-MiniLM-L6-v2" or "all-MiniLM-L6-v2".
-        options: `revision`, `cache_folder` and `token` as sentence-transformers takes them.
+        options: `revision`, `cache_folder`, `token` and `local_files_only` as sentence-transformers takes them.
+        use_cache: Whether a model that seems to be in the hub's cache may be taken from there.
 
     Raises:
         ModelNotFound: It is nowhere; the message says where it was looked for.
@@ -58,8 +61,8 @@ def find_model(name: str, options: Mapping[str, Any]) -> Source:
     if _looks_like_path(name):
         msg = f"model {name!r} looks like a folder, and there is none; give an existing folder or a name on the hub"
         raise ModelNotFound(msg)
-    if _cached(name, options):
-        return Source(name, local_only=True)
+    if use_cache and _cached(name, options):
+        return Source(name, local_only=True, complete=False)
     refusal = _ask_hub(name, options)
     if refusal is None:
         return Source(name, local_only=False)
@@ -128,6 +131,8 @@ def _cached(name: str, options: Mapping[str, Any]) -> bool:
 
 def _ask_hub(name: str, options: Mapping[str, Any]) -> str | None:
     """Why the hub cannot give the model, or None when it can."""
+    if options.get("local_files_only"):
+        return "nothing, because local_files_only is set"
     ticket = POOL.submit(_hub_refusal, name, options)
     if not ticket.wait(_GIVE_UP_SECONDS):
         return f"no answer within {_GIVE_UP_SECONDS:g} s"
