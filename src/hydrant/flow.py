@@ -31,6 +31,7 @@ from opentelemetry import trace as otel
 
 from hydrant.errors import ConfigurationError, DeadlineExceeded
 from hydrant.threads import POOL
+from hydrant.types import TraceSpan
 
 T = TypeVar("T")
 Flow: TypeAlias = Generator[Any, Any, T]
@@ -124,27 +125,6 @@ class Within:
     name: str
     seconds: float | None = None
     recorder: Recorder | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TraceSpan:
-    """How long one step took.
-
-    Attributes:
-        name: The step.
-        depth: How many steps it lies inside.
-        start: Seconds since the run began.
-        seconds: How long it took, retries included.
-        attempts: How often it was tried.
-        error: What it failed with, else None.
-    """
-
-    name: str
-    depth: int
-    start: float
-    seconds: float
-    attempts: int = 1
-    error: str | None = None
 
 
 @dataclass(slots=True)

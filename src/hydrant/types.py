@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     from qdrant_client import models
 
-    from hydrant.flow import TraceSpan
-
 PassageId: TypeAlias = str | int
 FilterLike: TypeAlias = "models.Filter | Mapping[str, Any]"
 QueryVector: TypeAlias = "list[float] | list[list[float]] | models.SparseVector"
@@ -142,6 +140,27 @@ class SearchState:
     def with_degradation(self, degradation: Degradation) -> SearchState:
         """The same state, with one more thing that went wrong on record."""
         return replace(self, degraded=(*self.degraded, degradation))
+
+
+@dataclass(frozen=True, slots=True)
+class TraceSpan:
+    """How long one step took.
+
+    Attributes:
+        name: The step.
+        depth: How many steps it lies inside.
+        start: Seconds since the run began.
+        seconds: How long it took, retries included.
+        attempts: How often it was tried.
+        error: What it failed with, else None.
+    """
+
+    name: str
+    depth: int
+    start: float
+    seconds: float
+    attempts: int = 1
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
