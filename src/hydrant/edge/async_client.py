@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from qdrant_client import models
     from qdrant_client.conversions import common_types as types
 
     from hydrant.edge.client import EdgeClient
@@ -52,7 +51,7 @@ class AsyncEdgeClient(AsyncQdrantClient):
     def over(cls, backend: EdgeBackend) -> Self:
         """A client on an engine that is open already; closing either closes both."""
         client = cls.__new__(cls)
-        client._attach(backend)
+        client._attach(backend)  # noqa: SLF001 -- an instance of this class
         return client
 
     @property

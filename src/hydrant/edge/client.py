@@ -71,7 +71,7 @@ class EdgeClient(QdrantClient):
     def over(cls, backend: EdgeBackend) -> Self:
         """A client on an engine that is open already; closing either closes both."""
         client = cls.__new__(cls)
-        client._attach(backend)
+        client._attach(backend)  # noqa: SLF001 -- an instance of this class
         return client
 
     @property

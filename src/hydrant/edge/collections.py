@@ -68,19 +68,6 @@ class Collections(BackendBase):
             collection_name, vectors_config, sparse_vectors_config, metadata, **kwargs
         )
 
-    def update_collection(
-        self, collection_name: str, metadata: dict[str, Any] | None = None, **kwargs: Any
-    ) -> bool:
-        """Change a collection's settings; see `QdrantClient.update_collection`."""
-        check_options("update_collection", {k: v for k, v in kwargs.items() if v is not None})
-        name, entry = self.store.resolve(collection_name)
-        if metadata is None:
-            return False
-        merged = {**(entry.config.metadata or {}), **to_jsonable_python(metadata)}
-        kept = {key: value for key, value in merged.items() if value is not None}
-        self.store.set_config(name, entry.config.model_copy(update={"metadata": kept}))
-        return True
-
     def delete_collection(self, collection_name: str, **kwargs: Any) -> bool:
         """Delete a collection; says whether there was one."""
         check_options("delete_collection", kwargs)
@@ -108,7 +95,11 @@ class Collections(BackendBase):
         info = collection.shard.read("describe", lambda opened: opened.info())
         progress = self.store.indexer.progress(collection.name)
         counts = collection.shard.counts(collection.policy.names)
-        busy = progress.building or collection.policy.is_worth(counts, progress.accepted_kb)
+        busy = (
+            progress.building
+            or progress.requested
+            or collection.policy.is_worth(counts, progress.accepted_kb)
+        )
         failed = models.OptimizersStatusOneOf1(error=progress.failure) if progress.failure else None
         return models.CollectionInfo(
             status=models.CollectionStatus.YELLOW if busy else models.CollectionStatus.GREEN,

@@ -6,7 +6,8 @@ read from its words. What is not recognised stays an `EdgeError` with the engine
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import wraps
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 from hydrant.errors import (
     EdgeError,
@@ -19,7 +20,10 @@ from hydrant.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+Params = ParamSpec("Params")
+Result = TypeVar("Result")
 
 _KINDS: Mapping[str, type[HydrantError]] = {
     "vector dimension error": VectorMismatch,
@@ -57,3 +61,23 @@ def translate(error: Exception, doing: str) -> HydrantError:
     if kind is None:
         kind = InputError if isinstance(error, (TypeError, ValueError)) else EdgeError
     return kind(f"{doing}: {text}")
+
+
+def checked(call: Callable[Params, Result]) -> Callable[Params, Result]:
+    """A conversion whose values the engine's own classes check: their complaints become `InputError`.
+
+    Raises:
+        InputError: A value that the engine's class refuses, with the engine's words.
+    """
+
+    @wraps(call)
+    def convert(*args: Params.args, **kwargs: Params.kwargs) -> Result:
+        try:
+            return call(*args, **kwargs)
+        except HydrantError:
+            raise
+        except (TypeError, ValueError, OverflowError) as error:
+            message = f"cannot be used: {error}"
+            raise InputError(message) from error
+
+    return convert

@@ -35,6 +35,7 @@ class Progress:
         building: Whether a build is running.
         waiting: Since when enough has been unindexed, and only a pause in the writes is missing; on the
             monotonic clock, 0 when that is not so.
+        requested: Whether a build was asked for, whatever the counts say.
         seen: How many points the shard had touched when its state was last counted; -1 before the first time.
     """
 
@@ -42,6 +43,7 @@ class Progress:
     failure: str = ""
     building: bool = False
     waiting: float = 0.0
+    requested: bool = False
     seen: int = -1
 
 
@@ -79,6 +81,11 @@ class Indexer:
             self._start()
         signals.woken.set()
 
+    def request(self, name: str) -> None:
+        """Build a collection's indexes at the next pause in the writes, whatever the counts say."""
+        self.progress(name).requested = True
+        self.notice(name)
+
     def progress(self, name: str) -> Progress:
         """What is known of a collection."""
         return self._progress.setdefault(name, Progress())
@@ -102,7 +109,9 @@ class Indexer:
                 if done is not None:
                     return done
                 if self._signals.stopping.is_set() or collection.shard.closed:
-                    message = f"building the index of {collection.name!r} was stopped: it was closed or deleted"
+                    message = (
+                        f"building the index of {collection.name!r} was stopped: it was closed or deleted"
+                    )
                     raise EdgeError(message)
             # Writes came faster than they could be repeated. The caller asked to wait, so the writers wait too.
             return self._build_here(collection)
@@ -141,7 +150,11 @@ class Indexer:
         """Build where it is due; says whether to look again soon."""
         progress, policy, shard = self.progress(collection.name), collection.policy, collection.shard
         touched, now = shard.touched, time.monotonic()
-        if progress.seen >= 0 and not policy.worth_counting(touched - progress.seen):
+        if (
+            progress.seen >= 0
+            and not progress.requested
+            and not policy.worth_counting(touched - progress.seen)
+        ):
             if not progress.waiting:
                 return False
             if not policy.is_quiet(shard.quiet_for) and now - progress.waiting < PATIENCE_SECONDS:
@@ -149,15 +162,18 @@ class Indexer:
         try:
             counts = shard.counts(policy.names)
             progress.seen = touched
-            worth = policy.is_worth(counts, progress.accepted_kb)
+            worth = progress.requested or policy.is_worth(counts, progress.accepted_kb)
             progress.waiting = (progress.waiting or now) if worth else 0.0
-            if policy.is_due(counts, progress.accepted_kb, now - progress.waiting):
+            waited = now - progress.waiting if worth else 0.0
+            if policy.is_due(counts, progress.accepted_kb, waited) or (
+                progress.requested and policy.is_quiet(counts.quiet_for)
+            ):
                 with self._building:
                     self._rebuild(collection)
         except HydrantError as error:
             # Reads and writes go on without the index; `get_collection` tells what happened, and the next try
             # comes when as much again has been written.
-            progress.failure, progress.waiting = str(error), 0.0
+            progress.failure, progress.waiting, progress.requested = str(error), 0.0, False
             progress.accepted_kb += policy.threshold_kb
         return progress.waiting > 0 and not self._signals.stopping.is_set()
 
@@ -181,7 +197,7 @@ class Indexer:
         progress, policy = self.progress(collection.name), collection.policy
         progress.seen = collection.shard.touched
         progress.accepted_kb = policy.unindexed_kb(collection.shard.counts(policy.names))
-        progress.failure, progress.waiting = "", 0.0
+        progress.failure, progress.waiting, progress.requested = "", 0.0, False
 
     def _adopter(self, collection: Collection) -> Callable[[Path], None]:
         def adopt(folder: Path) -> None:

@@ -117,5 +117,3 @@ class Rebuild:
     def _discard(self, target: Path) -> None:
         self.shard.end_journal()
         remove_tree(target)
-
-

@@ -71,6 +71,7 @@ class Shard:
         self._engine: engine.EdgeShard | None = opened
         self._journal: list[engine.UpdateOperation] | None = None
         self._journal_points = 0
+        self._reopening = False
         self._upserted = 0
         self.touched = 0
         self._base = opened.info().points_count
@@ -113,7 +114,7 @@ class Shard:
         try:
             return opened.query(request)
         except Exception as error:
-            if opened is not self._engine:  # a rebuilt shard took this one's place while it was searched
+            if self._replaced(opened):
                 return self.query(request)
             raise translate(error, f"query {self.name!r}") from error
 
@@ -123,7 +124,7 @@ class Shard:
         try:
             return call(opened)
         except Exception as error:
-            if opened is not self._engine:  # see `query`
+            if self._replaced(opened):
                 return self.read(doing, call)
             raise translate(error, f"{doing} {self.name!r}") from error
 
@@ -158,6 +159,25 @@ class Shard:
             done = self.read("optimize", lambda opened: opened.optimize())
             self._settled()
             return done
+
+    def reconfigure(self, config: engine.EdgeConfig) -> None:
+        """Open the shard again with other settings; readers wait for it.
+
+        Raises:
+            InputError: The settings do not fit the data; the shard goes on with its old ones.
+        """
+        with self.writing:
+            opened = self._open()
+            self._reopening = True
+            try:
+                attempt(f"close {self.name!r}", opened.flush)
+                attempt(f"close {self.name!r}", opened.close)
+                self._engine = load_engine(self.name, self.folder, config)
+            except HydrantError:
+                self._engine = load_engine(self.name, self.folder)
+                raise
+            finally:
+                self._reopening = False
 
     def flush(self) -> None:
         """Wait until everything written is in the shard's own files, beside the write-ahead log."""
@@ -208,6 +228,15 @@ class Shard:
                 finally:
                     attempt(f"close {self.name!r}", opened.close)
 
+    def _replaced(self, opened: engine.EdgeShard) -> bool:
+        """Whether another engine took this one's place while it was used, waiting for one that is about to."""
+        if opened is self._engine:
+            if not self._reopening:
+                return False
+            with self.writing:
+                pass
+        return opened is not self._engine
+
     def _note(self, change: Change) -> None:
         if self._journal is not None:
             self._journal.append(change.operation)
@@ -217,7 +246,9 @@ class Shard:
 
     def _having(self, name: str) -> int:
         condition = engine.Filter(must=[engine.HasVectorCondition(name)])
-        return self.read("count", lambda opened: opened.count(engine.CountRequest(exact=True, filter=condition)))
+        return self.read(
+            "count", lambda opened: opened.count(engine.CountRequest(exact=True, filter=condition))
+        )
 
     def _settled(self) -> None:
         self._upserted = 0

@@ -144,6 +144,35 @@ class Store:
         collection.shard.update(changes)
         self.indexer.notice(collection.name)
 
+    def install(self, name: str, config: models.CreateCollection, folder: Path) -> None:
+        """Make a shard that lies in a folder of `SHARDS` the collection of a name, in the place of what had it.
+
+        Raises:
+            CollectionExists: An alias has that name.
+            EdgeError: The engine cannot read the shard; nothing is changed.
+        """
+        with self._guard:
+            if name in self.catalog.aliases:
+                message = f"Alias {name} already exists"
+                raise CollectionExists(message)
+            shard = Shard.load(name, folder)
+            old_entry = self.catalog.collections.get(name)
+            old_path = self._shard_path(old_entry) if old_entry is not None else None
+            try:
+                self._save(self.catalog.with_entry(name, Entry(folder.name, config)))
+            except HydrantError:
+                shard.close()
+                raise
+            replaced = self._held.opened.pop(name, None)
+            self._forget_aliases()
+            self.indexer.forget(name)
+            self._held.opened[name] = self._collection_of(name, shard, config)
+        if replaced is not None:
+            with suppress(HydrantError):  # see `drop`
+                replaced.shard.close()
+        if old_path is not None:
+            remove_tree(old_path)
+
     def adopt(self, collection: Collection, folder: Path) -> None:
         """Make the catalog name another folder as a collection's shard.
 

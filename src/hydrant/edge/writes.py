@@ -156,6 +156,7 @@ class Writes(BackendBase):
             ids if ids is not None else _fresh_ids(),
             _rows_of(vectors),
             payload if payload is not None else repeat(None),
+            strict=False,  # ids and missing payloads are endless
         )
         points = (
             models.PointStruct.model_construct(id=id_, vector=row, payload=own) for id_, row, own in rows
@@ -190,8 +191,6 @@ class Writes(BackendBase):
     def _apply(self, collection: Collection, *changes: Change) -> models.UpdateResult:
         self.store.write(collection, changes)
         return models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED)
-
-
 
 
 def _batches(points: Iterable[Any], size: int | None) -> Iterator[list[Any]]:

@@ -13,7 +13,7 @@ Own = TypeVar("Own", bound=Enum)
 def to_engine(kind: type[EngineEnum], member: Enum | str) -> EngineEnum:
     """The engine's member for one of qdrant-client's, e.g. ``insert_only`` to ``InsertOnly``."""
     value = str(member.value if isinstance(member, Enum) else member)
-    return cast("EngineEnum", _members(kind)[_plain(value)])
+    return cast("EngineEnum", _members(cast("Any", kind))[_plain(value)])
 
 
 def to_value(kind: type[Own], member: Any) -> Own:

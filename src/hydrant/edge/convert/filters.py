@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import qdrant_edge as engine
 from qdrant_client import models
 
 from hydrant.edge.convert.ids import to_engine_ids
+from hydrant.edge.faults import checked
 from hydrant.errors import FilterError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
+@checked
 def to_engine_filter(value: models.Filter | dict[str, Any] | None) -> engine.Filter | None:
     """A filter as the engine takes it; None stays None.
 
@@ -70,9 +72,9 @@ def to_engine_datetime(value: datetime | date | None) -> str | None:
     if value is None:
         return None
     if not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day, tzinfo=timezone.utc)
+        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
     if value.tzinfo is None:
-        value = value.replace(tzinfo=timezone.utc)
+        value = value.replace(tzinfo=UTC)
     return value.isoformat()
 
 

@@ -9,6 +9,7 @@ import qdrant_edge as engine
 from qdrant_client import models
 
 from hydrant.edge.convert.enums import to_engine, to_value
+from hydrant.edge.faults import checked
 from hydrant.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ _KINDS: Mapping[str, tuple[type[Any], type[Any]]] = {
 }
 
 
+@checked
 def to_engine_index(schema: Any) -> Any:
     """An index's kind, or its parameters, as the engine takes them.
 
@@ -53,7 +55,7 @@ def from_engine_index(info: engine.PayloadIndexInfo) -> models.PayloadIndexInfo:
     return models.PayloadIndexInfo(data_type=data_type, params=params, points=info.points)
 
 
-def _param(value: Any) -> Any:
+def _param(value: Any) -> Any:  # noqa: PLR0911 -- one return for each kind
     if isinstance(value, models.Memory):
         return to_engine(engine.Memory, value)
     if isinstance(value, models.TokenizerType):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hydrant.edge.convert.schema import Schema
 
 
-def to_change(schema: Schema, operation: Any) -> Change:
+def to_change(schema: Schema, operation: Any) -> Change:  # noqa: PLR0911 -- one return for each kind
     """One operation of a batch as a change to a shard.
 
     Args:

@@ -18,6 +18,7 @@ from hydrant.edge.convert.filters import to_engine_filter
 from hydrant.edge.convert.ids import to_engine_id, to_engine_ids
 from hydrant.edge.convert.payloads import to_engine_payload
 from hydrant.edge.convert.vectors import to_engine_vectors
+from hydrant.edge.faults import checked
 from hydrant.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 Update = engine.UpdateOperation
 
 
+@checked
 def upsert(
     schema: Schema,
     points: Any,
@@ -44,7 +46,7 @@ def upsert(
     if isinstance(points, models.Batch):
         rows = list(_batch_rows(points))
     else:
-        rows = [(point.id, point.vector, point.payload) for point in points]
+        rows = [_row(point) for point in points]
     if not rows:
         message = "no points to upsert; expected at least one"
         raise InputError(message)
@@ -57,6 +59,7 @@ def upsert(
     return Change(operation, upserted=len(converted))
 
 
+@checked
 def update_vectors(
     schema: Schema, points: Sequence[models.PointVectors], update_filter: models.Filter | None = None
 ) -> Change:
@@ -71,6 +74,7 @@ def update_vectors(
     return Change(Update.update_vectors(converted, to_engine_filter(update_filter)), upserted=len(converted))
 
 
+@checked
 def delete(selector: Any) -> Change:
     """The operation that deletes points."""
     ids, filter_ = select(selector)
@@ -79,6 +83,7 @@ def delete(selector: Any) -> Change:
     return Change(Update.delete_points_by_filter(filter_), removed=BY_FILTER)
 
 
+@checked
 def delete_vectors(
     schema: Schema,
     names: Sequence[str],
@@ -93,6 +98,7 @@ def delete_vectors(
     return Change(Update.delete_vectors_by_filter(filter_, list(names)), removed=BY_FILTER)
 
 
+@checked
 def set_payload(
     payload: Any,
     selector: Any,
@@ -106,6 +112,7 @@ def set_payload(
     return Change(Update.set_payload_by_filter(filter_, plain, key))
 
 
+@checked
 def overwrite_payload(
     payload: Any,
     selector: Any,
@@ -119,6 +126,7 @@ def overwrite_payload(
     return Change(Update.overwrite_payload_by_filter(filter_, plain, key))
 
 
+@checked
 def delete_payload(keys: Sequence[str], selector: Any) -> Change:
     """The operation that removes keys from the payloads of points."""
     ids, filter_ = select(selector)
@@ -127,6 +135,7 @@ def delete_payload(keys: Sequence[str], selector: Any) -> Change:
     return Change(Update.delete_payload_by_filter(filter_, list(keys)))
 
 
+@checked
 def clear_payload(selector: Any) -> Change:
     """The operation that empties the payloads of points."""
     ids, filter_ = select(selector)
@@ -153,6 +162,14 @@ def select(selector: Any) -> tuple[list[Any], engine.Filter | None]:
         f"expected ids, a Filter or a selector of qdrant_client.models to say which points; got {selector!r}"
     )
     raise InputError(message)
+
+
+def _row(point: Any) -> tuple[Any, Any, Any]:
+    try:
+        return point.id, point.vector, point.payload
+    except AttributeError as error:
+        message = f"expected a models.PointStruct, got {point!r}"
+        raise InputError(message) from error
 
 
 def _batch_rows(batch: models.Batch) -> Iterable[tuple[Any, Any, Any]]:

@@ -20,6 +20,7 @@ from hydrant.edge.convert.formulas import to_engine_formula
 from hydrant.edge.convert.ids import to_engine_id
 from hydrant.edge.convert.params import to_engine_params
 from hydrant.edge.convert.vectors import to_engine_query_vector
+from hydrant.edge.faults import checked
 from hydrant.errors import InputError, UnsupportedByEdge
 
 if TYPE_CHECKING:
@@ -106,6 +107,7 @@ class Planner:
     schema: Schema
     lookup: Lookup
 
+    @checked
     def request(self, level: Level, selection: Selection) -> engine.QueryRequest:
         """The engine's request for a query.
 
@@ -195,6 +197,7 @@ def to_engine_selector(selector: Any) -> Any:
     return list(selector)
 
 
+@checked
 def to_engine_order(value: str | models.OrderBy) -> engine.OrderBy:
     """An ordering by a payload field as the engine takes it; a bare string is the field's name."""
     if isinstance(value, str):

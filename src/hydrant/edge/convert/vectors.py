@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 F32_MAX = 3.4028234663852886e38
 U32_MAX = 2**32 - 1
+_SHOWN = 80
 
 
 def to_engine_vectors(schema: Schema, vector: Any) -> Any:
@@ -123,7 +124,7 @@ def _is_nested(value: Any) -> bool:
 
 def _mismatch(schema: Schema, name: str, expected: str, got: object) -> VectorMismatch:
     shown = repr(got)
-    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
     return VectorMismatch(
         f"vector {name!r} of collection {schema.collection!r}: expected {expected}, got {shown}"
     )
