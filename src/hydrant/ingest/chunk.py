@@ -18,6 +18,8 @@ from hydrant.types import Passage
 
 SEPARATOR = " › "
 _LEAST_TOKENS = 16
+# Raised when documents are read or cut otherwise than before: what was cut by older rules is cut again.
+_RULES = 1
 # What separates a page's own title from the site's: "Install — Manual", "Install | Manual".
 _TITLE_PARTS = re.compile(r"\s+[—–|·•:›»-]\s+")
 # A title is costed in steps of this part of `max_tokens`: few different splitters are made that way.
@@ -66,7 +68,12 @@ class Chunker:
 
     def record(self) -> dict[str, Any]:
         """The settings that decide where a text is cut, to be stored and compared; JSON values."""
-        return {"max_tokens": self.max_tokens, "overlap": self.overlap, "tokenizer": self.tokenizer}
+        return {
+            "max_tokens": self.max_tokens,
+            "overlap": self.overlap,
+            "tokenizer": self.tokenizer,
+            "rules": _RULES,
+        }
 
     def chunks(self, document: Document) -> Iterator[Passage]:
         """The passages of a document, in order.

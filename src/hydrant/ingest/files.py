@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -59,7 +60,7 @@ class _Ignores:
             # pathspec wants text; git takes any bytes, so odd ones are carried along.
             lines = (folder / ".gitignore").read_text("utf-8", "surrogateescape").splitlines()
             return _Ignores((*self.specs, (folder, GitIgnoreSpec.from_lines(lines))))
-        except (OSError, ValueError):
+        except (OSError, ValueError, re.error):
             # There is none, or it cannot be read or understood: then nothing is ignored because of it.
             return self
 

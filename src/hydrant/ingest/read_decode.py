@@ -27,6 +27,17 @@ _CONTROLS = "".join(
 _MOST_CONTROLS = 0.02
 _MOST_LOST = 0.05
 _SAMPLE = 1 << 20
+# Encodings that files are found in; the rarer ones of charset-normalizer win too often on short texts.
+_CANDIDATES = [
+    *(f"cp{page}" for page in (437, 850, 866, 874, 932, 949, *range(1250, 1259))),
+    *(f"iso8859_{part}" for part in (2, 5, 7, 9, 15)),
+    *("koi8_r", "koi8_u", "mac_roman", "euc_jp", "gb18030", "big5"),
+]
+_WESTERN = frozenset(
+    {"English", "French", "German", "Spanish", "Portuguese", "Italian", "Dutch", "Swedish", "Danish"}
+    | {"Norwegian", "Finnish", "Catalan", "Unknown"}
+)
+_MOST_ACCENTED = 0.4
 # What Western European text in Windows' code page has besides letters.
 _WESTERN_SIGNS = frozenset("\xa0\xad€‚„…‘’“”•–—™¡£§©ª«®°²³´·º»¿")
 
@@ -131,26 +142,26 @@ def _best_encoding(data: bytes) -> str | None:
     # A fifth of a second to import, and nearly every file is UTF-8.
     from charset_normalizer import from_bytes
 
-    best = from_bytes(
-        data[:_SAMPLE], cp_exclusion=["utf_16", "utf_16_le", "utf_16_be", "utf_32", "utf_7"]
-    ).best()
-    if _is_western(data[:_SAMPLE]) and (
-        best is None or not _is_sure(best) or "cp1252" in best.could_be_from_charset
-    ):
+    best = from_bytes(data[:_SAMPLE], cp_isolation=_CANDIDATES).best()
+    if _is_western(data[:_SAMPLE]) and (best is None or _says_little(best)):
         return "cp1252"
     return None if best is None else best.encoding
 
 
-def _is_sure(match: CharsetMatch) -> bool:
-    """Whether the guess rests on a language that was recognised, not only on few odd characters."""
-    return match.coherence > 0
+def _says_little(match: CharsetMatch) -> bool:
+    """Whether a guess gives no reason to prefer it to Windows-1252 for text that could be in that.
+
+    In its neighbours, such as Windows-1250, Western text is as plausible to charset-normalizer; what tells them
+    apart is a language that needs them.
+    """
+    return match.coherence == 0 or match.language in _WESTERN or "cp1252" in match.could_be_from_charset
 
 
 def _is_western(data: bytes) -> bool:
     """Whether the bytes, read as Windows-1252, are mostly ASCII, the rest Western letters and signs."""
     text = data.decode("cp1252", "replace")
     beyond = [character for character in text if not character.isascii()]
-    return len(beyond) <= 0.2 * len(text) and all(
+    return len(beyond) <= _MOST_ACCENTED * len(text) and all(
         "À" <= character <= "ÿ" or character in "ŒœŠšŽžŸ" or character in _WESTERN_SIGNS
         for character in beyond
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from hydrant.errors import UnreadableDocument
 
@@ -31,13 +31,17 @@ def markdown_from_office(data: bytes, form: Format) -> tuple[str, str | None]:
 
 def _convert(data: bytes, form: Format) -> DocumentConverterResult:
     try:
-        from markitdown import MarkItDown, MissingDependencyException, StreamInfo
+        from markitdown import MissingDependencyException, StreamInfo, converters
     except ImportError as error:
         message = f"is {form.value.upper()}, which needs the 'files' extra: {_INSTALL}"
         raise UnreadableDocument(message) from error
     try:
-        info = StreamInfo(extension=f".{form.value}")
-        return MarkItDown(enable_plugins=False).convert_stream(io.BytesIO(data), stream_info=info)
+        # The one that is meant: MarkItDown itself goes on to guess, down to taking an archive's bytes for text.
+        converter = getattr(converters, f"{form.value.capitalize()}Converter")()
+        return cast(
+            "DocumentConverterResult",
+            converter.convert(io.BytesIO(data), StreamInfo(extension=f".{form.value}")),
+        )
     except MissingDependencyException as error:
         message = f"is {form.value.upper()}, for which a part of the 'files' extra is missing: {_INSTALL}"
         raise UnreadableDocument(message) from error
