@@ -29,7 +29,7 @@ Tokenizer = Literal["word", "multilingual", "whitespace"]
 
 NO_LANGUAGE = "none"
 # Scripts without spaces between words: the word tokenizer would make one token of a whole sentence.
-_UNSPACED = frozenset({"chinese", "japanese", NO_LANGUAGE})
+_UNSPACED = frozenset({"chinese", "japanese"})
 # With b = 0 and a k this large a weight is the term frequency itself, up to k's own rounding.
 _COUNTING_K = 1e9
 
@@ -49,8 +49,9 @@ class Bm25Encoder(Encoder):
         average_length: The mean length of a document in tokens after stop words. None until it is learned from the
             documents with `learn`; queries need none.
         tokenizer: How text is split: "word" at everything that is neither letter nor digit, "whitespace" at spaces,
-            "multilingual" by the rules of the script, for languages that write no spaces. None chooses "multilingual"
-            for Chinese, Japanese and "none", and "word" otherwise.
+            "multilingual" by the rules of the script, for languages that write no spaces (it leaves out bare numbers
+            and drops accents, so it is no good default for others). None chooses "multilingual" for Chinese and
+            Japanese and "word" otherwise.
         ascii_folding: Drop accents, so that "cafe" finds "café".
 
     Raises:
