@@ -22,10 +22,11 @@ import asyncio
 import random
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeAlias, TypeVar
+from types import TracebackType
+from typing import Any, Generic, Self, TypeAlias, TypeVar
 
 from opentelemetry import trace as otel
 
@@ -160,26 +161,42 @@ class _Scope:
     def recording(self, recorder: Recorder | None) -> _Scope:
         return self if recorder is None else _Scope(self.deadline, recorder)
 
-    @contextmanager
-    def span(self, name: str) -> Iterator[_Attempts]:
-        attempts = _Attempts()
-        start = time.perf_counter()
-        error: str | None = None
-        try:
-            with _TRACER.start_as_current_span(name):
-                yield attempts
-        except Exception as caught:
-            error = f"{type(caught).__name__}: {caught}"
-            raise
-        finally:
-            seconds = time.perf_counter() - start
-            began = start - self.recorder.began
-            self.recorder.spans.append(TraceSpan(name, self.depth, began, seconds, attempts.count, error))
+    def span(self, name: str) -> _Span:
+        return _Span(self, name)
 
 
-@dataclass(slots=True)
-class _Attempts:
-    count: int = 1
+class _Span:
+    """One step's place in the trace, and its OpenTelemetry span where somebody records those.
+
+    Without a tracer provider a span of the API still costs more to make current than everything else here.
+    """
+
+    __slots__ = ("_begun", "_current", "_name", "_scope", "attempts")
+
+    def __init__(self, scope: _Scope, name: str) -> None:
+        self._scope = scope
+        self._name = name
+        self._current: AbstractContextManager[otel.Span] | None = None
+        self.attempts = 1
+
+    def __enter__(self) -> Self:
+        span = _TRACER.start_span(self._name)
+        if span.is_recording():
+            self._current = otel.use_span(span, end_on_exit=True)
+            self._current.__enter__()
+        self._begun = time.perf_counter()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        seconds = time.perf_counter() - self._begun
+        recorder = self._scope.recorder
+        said = f"{type(error).__name__}: {error}" if isinstance(error, Exception) else None
+        began = self._begun - recorder.began
+        recorder.spans.append(TraceSpan(self._name, self._scope.depth, began, seconds, self.attempts, said))
+        if self._current is not None:
+            self._current.__exit__(kind, error, where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +285,7 @@ def _step(step: Any, scope: _Scope) -> Generator[Any, Any, Any]:
 
 
 def _attempt(effect: Effect[T], scope: _Scope) -> Generator[Any, Any, T]:
-    with scope.span(effect.name) as attempts:
+    with scope.span(effect.name) as span:
         while True:
             remaining = scope.remaining()
             if remaining is not None and remaining <= 0:
@@ -279,12 +296,12 @@ def _attempt(effect: Effect[T], scope: _Scope) -> Generator[Any, Any, T]:
             except DeadlineExceeded:
                 raise
             except Exception as error:
-                delay = effect.retry_after(error, attempts.count)
+                delay = effect.retry_after(error, span.attempts)
                 remaining = scope.remaining()
                 if delay is None or (remaining is not None and delay >= remaining):
                     raise
             yield _Sleep(delay)
-            attempts.count += 1
+            span.attempts += 1
 
 
 def _together(together: Together, scope: _Scope) -> Generator[Any, Any, list[Any]]:

@@ -8,6 +8,8 @@ from typing import Any
 
 def lookup(payload: Mapping[str, Any], path: str, default: Any = None) -> Any:
     """The value at a dotted path, or the default where the path leads nowhere."""
+    if "." not in path:
+        return payload.get(path, default)
     value: Any = payload
     for key in path.split("."):
         if not isinstance(value, Mapping) or key not in value:

@@ -11,6 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TypeVar
 
 from qdrant_client import models
@@ -80,7 +81,7 @@ class Rrf(Fusion):
         """Qdrant's RRF, where every source counts the same."""
         if self.weights is not None and any(weight != 1 for weight in self.weights.values()):
             return None
-        return models.RrfQuery(rrf=models.Rrf(k=self.k + 1))
+        return _rrf_query(self.k + 1)
 
     def fuse(self, rankings: Mapping[str, Ranking[Id]]) -> list[tuple[Id, float]]:
         """See `Fusion.fuse`."""
@@ -141,6 +142,11 @@ class Convex(Fusion):
                 for name, ranking in rankings.items()
             }
         )
+
+
+@lru_cache(maxsize=32)
+def _rrf_query(k: int) -> models.RrfQuery:
+    return models.RrfQuery(rrf=models.Rrf(k=k))
 
 
 def _check_weights(weights: Mapping[str, float] | None) -> None:

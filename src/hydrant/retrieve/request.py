@@ -43,6 +43,9 @@ class Page:
 class RequestBuilder:
     """Builds the requests of one search; every part of each carries the whole filter.
 
+    What goes in was checked on the way here, so pydantic does not check it again: that took longer than the rest of a
+    query outside encoder and engine; and every field is given, because defaults are looked up slowly.
+
     Attributes:
         asks: What each source is asked.
         condition: The caller's filter with the tenant's condition in it.
@@ -58,7 +61,9 @@ class RequestBuilder:
     ) -> models.QueryRequest:
         """Every source as a prefetch of `depth` candidates, fused by Qdrant."""
         prefetch = [
-            models.Prefetch(
+            models.Prefetch.model_construct(
+                prefetch=None,
+                lookup_from=None,
                 query=ask.vector,
                 using=ask.using,
                 filter=self.condition,
@@ -68,7 +73,12 @@ class RequestBuilder:
             )
             for ask in self.asks
         ]
-        return models.QueryRequest(
+        return models.QueryRequest.model_construct(
+            shard_key=None,
+            using=None,
+            params=None,
+            lookup_from=None,
+            with_vector=None,
             prefetch=prefetch,
             query=fusion,
             filter=self.condition,
@@ -80,7 +90,11 @@ class RequestBuilder:
 
     def alone(self, ask: Ask, part: Part) -> models.QueryRequest:
         """One source by itself."""
-        return models.QueryRequest(
+        return models.QueryRequest.model_construct(
+            shard_key=None,
+            prefetch=None,
+            lookup_from=None,
+            with_vector=None,
             query=ask.vector,
             using=ask.using,
             filter=self.condition,

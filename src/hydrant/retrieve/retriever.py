@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from qdrant_client import models
@@ -144,12 +145,8 @@ def _checked(vector: Any, size: int, source: str) -> list[float]:
             "open the collection with the encoder that made it"
         )
         raise VectorMismatch(msg)
-    if values[0] != values[0] or any(value - value != 0 for value in values):
+    # One NaN or infinity makes the sum one too.
+    if not math.isfinite(sum(values)):
         msg = f"the query vector of source {source!r} has values that are not finite"
         raise VectorMismatch(msg)
     return values
-
-
-def with_limit(retriever: Retriever, limit: int) -> Retriever:
-    """The same retriever, for another number of hits."""
-    return replace(retriever, limit=limit)
