@@ -216,12 +216,15 @@ class CollectionBase:
         if (ids is None) == (wanted is None):
             msg = f"delete takes either ids or a filter; got ids={ids!r} and filter={wanted!r}"
             raise InputError(msg)
-        condition = self.condition(wanted, tenant)
-        if ids is not None:
-            owner = self.owner(tenant)
+        owner = self.owner(tenant)
+        if ids is None:
+            condition = self.condition(wanted, tenant)
+        else:
             own = _has_id([(point_id(each, owner), point_id(each)) for each in ids])
             condition = restrict(self.tenant_field, owner, own)
-        yield self.call("delete", points_selector=models.FilterSelector(filter=condition), wait=True)
+        # An empty filter deletes everything there is: the caller said so in so many words.
+        selector = models.FilterSelector(filter=condition or models.Filter())
+        yield self.call("delete", points_selector=selector, wait=True)
 
     def _index_field(self, field: str, kind: str | models.PayloadSchemaType) -> Flow[None]:
         key = self.payload.key(field)

@@ -94,18 +94,17 @@ def forget(
     collection: CollectionBase, source: str, tenant: PassageId | None, keep: Revision | None
 ) -> Flow[int]:
     """Delete a file's chunks, but for those of one revision; replies with how many went."""
-    key = collection.payload.source
-    file = models.FieldCondition(key=key, match=models.MatchValue(value=source))
-    kept = (
-        None
-        if keep is None
-        else [models.FieldCondition(key=REVISION_KEY, match=models.MatchValue(value=str(keep)))]
-    )
     # Passages that were added by hand under the same source carry no revision, and are not ours to delete.
-    by_hand = models.IsEmptyCondition(is_empty=models.PayloadField(key=REVISION_KEY))
-    stale = models.Filter(must=[file], must_not=[by_hand, *(kept or [])])
-    condition = restrict(collection.tenant_field, collection.owner(tenant), stale)
+    spared: list[models.Condition] = [models.IsEmptyCondition(is_empty=models.PayloadField(key=REVISION_KEY))]
+    if keep is not None:
+        spared.append(_is(REVISION_KEY, str(keep)))
+    stale = models.Filter(must=[_is(str(collection.payload.source), source)], must_not=spared)
+    condition = restrict(collection.tenant_field, collection.owner(tenant), stale) or stale
     found = yield collection.call("count", count_filter=condition, exact=True)
     if found.count:
         yield collection.call("delete", points_selector=models.FilterSelector(filter=condition), wait=True)
     return int(found.count)
+
+
+def _is(key: str, value: str) -> models.FieldCondition:
+    return models.FieldCondition(key=key, match=models.MatchValue(value=value))

@@ -133,7 +133,8 @@ class Retriever(Stage):
         for rank, (point, passage) in enumerate(zip(found.points, passages, strict=True), page.offset + 1):
             score = float(point.score)
             own = {name: ranks[point.id] for name, ranks in found.sources.items() if point.id in ranks}
-            hits.append(Hit(passage, score, {**own, stage: StageScore(score, rank)}, point.id))
+            point_id = point.id if isinstance(point.id, int) else str(point.id)
+            hits.append(Hit(passage, score, {**own, stage: StageScore(score, rank)}, point_id))
         return hits
 
 
