@@ -40,6 +40,8 @@ Flow: TypeAlias = Generator[Any, Any, T]
 _TRACER = otel.get_tracer("hydrant")
 # How long a cancelled coroutine may take to clean up before the caller is answered without it.
 _CANCEL_GRACE = 0.02
+# A limit beyond a year is none: the waits of threads and of the event loop overflow somewhere above.
+_FOREVER = 365 * 86_400.0
 
 
 class Effect(ABC, Generic[T]):
@@ -83,9 +85,7 @@ class Retry:
     cap: float = 5.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            msg = f"attempts must be at least 1, got {self.attempts!r}"
-            raise ConfigurationError(msg)
+        _check_whole("attempts", self.attempts)
 
     def delay(self, attempt: int, at_least: float = 0.0) -> float | None:
         """Seconds to wait after the given attempt, None when there are no more.
@@ -112,6 +112,10 @@ class Together:
     steps: Sequence[Any]
     keep_errors: bool = False
     at_once: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.at_once is not None:
+            _check_whole("at_once", self.at_once)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +157,7 @@ class _Scope:
 
     def within(self, seconds: float | None) -> _Scope:
         deadline = self.deadline
-        if seconds is not None:
+        if seconds is not None and seconds <= _FOREVER:
             own = time.monotonic() + seconds
             deadline = own if deadline is None else min(deadline, own)
         return _Scope(deadline, self.recorder, self.depth + 1)
@@ -242,11 +246,18 @@ async def arun(flow: Flow[T], *, deadline: float | None = None, recorder: Record
 
 
 def _scope(deadline: float | None, recorder: Recorder | None) -> _Scope:
-    if deadline is not None and not deadline > 0:
+    number = isinstance(deadline, int | float) and not isinstance(deadline, bool)
+    if deadline is not None and not (number and deadline > 0):
         msg = f"deadline must be a number of seconds above 0, or None for no limit; got {deadline!r}"
         raise ConfigurationError(msg)
-    until = None if deadline is None else time.monotonic() + deadline
+    until = None if deadline is None or deadline > _FOREVER else time.monotonic() + deadline
     return _Scope(until, Recorder() if recorder is None else recorder)
+
+
+def _check_whole(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        msg = f"{name} must be a whole number of at least 1, got {value!r}"
+        raise ConfigurationError(msg)
 
 
 # ---- the rules ---------------------------------------------------------------------------------------------------
