@@ -1,0 +1,167 @@
+"""Stand-ins for tests of programs that use Hydrant: no model, no network, no surprises.
+
+docs = Collection.create(EdgeClient(":memory:"), "docs", dense=HashEncoder(), sparse=Bm25Encoder())
+search = HangingStage("hyde") >> docs.retriever()
+assert search.run("a question", deadline=0.5).degraded[0].stage == "hyde"
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hydrant.encode.base import Encoder
+from hydrant.errors import ConfigurationError
+from hydrant.flow import Effect, Flow
+from hydrant.pipeline import Stage
+
+if TYPE_CHECKING:
+    from hydrant.types import SearchState
+
+_WORD = re.compile(r"\w+")
+
+
+class HashEncoder(Encoder):
+    """A dense encoder without a model: a bag of words, every word hashed to a dimension and a sign, length 1.
+
+    Texts that share words lie near each other, the same text always has the same vector, on every machine. A text without
+    a word has the vector of the word "".
+
+    Args:
+        dimensions: The length of a vector.
+
+    Attributes:
+        calls: What was encoded so far: for each call the role and the texts. Useful to count what was *not* encoded.
+    """
+
+    kind = "dense"
+
+    def __init__(self, dimensions: int = 64) -> None:
+        if isinstance(dimensions, bool) or not isinstance(dimensions, int) or dimensions < 1:
+            msg = f"dimensions must be a whole number of at least 1, got {dimensions!r}"
+            raise ConfigurationError(msg)
+        self._dimensions = dimensions
+        self.calls: list[tuple[str, tuple[str, ...]]] = []
+
+    @property
+    def dimensions(self) -> int:
+        """The length of a vector."""
+        return self._dimensions
+
+    @property
+    def documents_encoded(self) -> int:
+        """How many documents were encoded so far."""
+        return sum(len(texts) for role, texts in self.calls if role == "document")
+
+    def encode_query(self, texts: Sequence[str]) -> list[list[float]]:
+        """One list of floats for each text."""
+        self.calls.append(("query", tuple(texts)))
+        return [self.vector(text) for text in texts]
+
+    def encode_document(self, texts: Sequence[str]) -> list[list[float]]:
+        """One list of floats for each text, the same as for queries."""
+        self.calls.append(("document", tuple(texts)))
+        return [self.vector(text) for text in texts]
+
+    def vector(self, text: str) -> list[float]:
+        """The vector of one text."""
+        vector = [0.0] * self._dimensions
+        for word in _WORD.findall(text.lower()) or [""]:
+            digest = hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=8).digest()
+            number = int.from_bytes(digest, "big")
+            vector[number % self._dimensions] += 1.0 if number >> 63 else -1.0
+        length = math.sqrt(sum(value * value for value in vector))
+        # Words of opposite sign in one dimension may cancel out; cosine needs something to point somewhere.
+        return [value / length for value in vector] if length else [1.0, *vector[1:]]
+
+    def record(self) -> dict[str, Any]:
+        """The kind and the length."""
+        return {"encoder": "hash", "dimensions": self._dimensions}
+
+
+class FunctionStage(Stage):
+    """A stage that is a plain function of the state.
+
+    Args:
+        function: From the state that comes in to the one that goes out.
+        name: The stage's name.
+        required: Whether the search fails with the stage.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[SearchState], SearchState],
+        name: str = "function",
+        *,
+        required: bool = False,
+    ) -> None:
+        self.name = name
+        self.required = required
+        self._function = function
+
+    def flow(self, state: SearchState) -> Flow[SearchState]:
+        """Call the function."""
+        changed: SearchState = yield _Do("call", lambda: self._function(state))
+        return changed
+
+
+class FailingStage(Stage):
+    """A stage that always raises.
+
+    Args:
+        error: What it raises.
+        name: The stage's name.
+        required: Whether the search fails with it.
+    """
+
+    def __init__(self, error: Exception, name: str = "failing", *, required: bool = False) -> None:
+        self.name = name
+        self.required = required
+        self._error = error
+
+    def flow(self, state: SearchState) -> Flow[SearchState]:
+        """Raise."""
+        yield _Do("fail", self._fail)
+        return state
+
+    def _fail(self) -> None:
+        raise self._error
+
+
+class HangingStage(Stage):
+    """A stage that does not answer, as a model or a server does at the worst moment, and changes nothing.
+
+    Args:
+        name: The stage's name.
+        seconds: How long it takes to answer after all.
+        required: Whether the search fails with it.
+    """
+
+    def __init__(self, name: str = "hanging", *, seconds: float = 3600.0, required: bool = False) -> None:
+        self.name = name
+        self.required = required
+        self._seconds = seconds
+        self._released = threading.Event()
+
+    def flow(self, state: SearchState) -> Flow[SearchState]:
+        """Wait."""
+        yield _Do("hang", lambda: self._released.wait(self._seconds))
+        return state
+
+    def close(self) -> None:
+        """Let the calls go that are still waiting."""
+        self._released.set()
+
+
+class _Do(Effect[Any]):
+    def __init__(self, name: str, function: Callable[[], Any]) -> None:
+        self.name = name
+        self._function = function
+
+    def call(self, timeout: float | None) -> Any:
+        """Call the function."""
+        return self._function()
