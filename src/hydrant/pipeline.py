@@ -6,6 +6,7 @@ is a stage itself, immutable, and equal to another with equal stages. Running on
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -155,9 +156,11 @@ class Pipeline(Stage):
 
     def search(self, state: SearchState, deadline: float | None) -> Flow[SearchState]:
         """As `flow`, knowing the whole deadline in seconds so that optional stages leave time to the others."""
-        for stage, following in zip(self.stages, range(len(self.stages) - 1, -1, -1), strict=True):
+        budget = _Budget(deadline)
+        for position, stage in enumerate(self.stages, 1):
+            seconds = budget.of(stage, following=len(self.stages) - position)
             try:
-                state = yield Within(stage.flow(state), stage.name, _budget(stage, following, deadline))
+                state = yield Within(stage.flow(state), stage.name, seconds)
             except Exception as error:
                 # Any failure of a stage the search can do without, ours or a third party's, must not end it.
                 if stage.required or stage.on_error == "raise" or _is_the_callers_fault(error):
@@ -176,6 +179,22 @@ class Pipeline(Stage):
             stage.close()
 
 
+class _Budget:
+    """How long each stage may take, so that those after it still have time."""
+
+    def __init__(self, deadline: float | None) -> None:
+        self._deadline = deadline
+        self._began = time.monotonic()
+
+    def of(self, stage: Stage, following: int) -> float | None:
+        """Seconds for a stage that has so many stages after it; None for no limit but the caller's."""
+        if self._deadline is None or stage.required:
+            return stage.timeout
+        left = self._deadline - (time.monotonic() - self._began)
+        share = max(0.0, left - _RESERVED_SHARE * self._deadline * following)
+        return share if stage.timeout is None else min(stage.timeout, share)
+
+
 def _stages(stage: object) -> tuple[Stage, ...]:
     if isinstance(stage, Pipeline):
         return stage.stages
@@ -183,13 +202,6 @@ def _stages(stage: object) -> tuple[Stage, ...]:
         return (stage,)
     msg = f"only stages can be composed with >>; got {stage!r} that is a {type(stage).__name__}"
     raise ConfigurationError(msg)
-
-
-def _budget(stage: Stage, following: int, deadline: float | None) -> float | None:
-    if deadline is None or stage.required:
-        return stage.timeout
-    share = deadline * max(0.1, 1 - _RESERVED_SHARE * following)
-    return share if stage.timeout is None else min(stage.timeout, share)
 
 
 def _is_the_callers_fault(error: Exception) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from hydrant.collection.paths import lookup, place
 from hydrant.errors import ConfigurationError, PayloadUnmapped
-from hydrant.types import Passage, PassageId
+from hydrant.types import Passage
 
 # Under this key our own collections keep what the indexer needs and no user asks for.
 BOOKKEEPING = "_hydrant"
@@ -105,7 +105,7 @@ class PayloadMap:
             return str(own[field])
         return field if self.metadata is None else f"{self.metadata}.{field}"
 
-    def passage(self, payload: Mapping[str, Any] | None, point_id: PassageId) -> Passage:
+    def passage(self, payload: Mapping[str, Any] | None, point_id: object) -> Passage:
         """The passage that a payload holds.
 
         Raises:
