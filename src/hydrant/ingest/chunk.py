@@ -111,12 +111,13 @@ class Chunker:
         if end - start <= self.max_tokens * 8 and self._fits(above + text[start:end]):
             yield start, end
             return
-        body, tail = group.body, group.tail
-        reserve = self._cost(f"{above}{text[start:body]}{text[tail:end]}")
+        # Blank lines go with the headings, so that what is counted is what will stand there.
+        body, tail = trimmed(text, group.body, group.tail)
+        around = f"{above}{text[start:body]}{text[tail:end]}"
+        reserve = self._cost(around)
         if reserve > self.max_tokens // 2:
             # Headings so long that they are no headings.
-            body, tail, reserve = start, end, self._cost(above)
-        around = f"{above}{text[start:body]}{text[tail:end]}"
+            body, tail, around, reserve = start, end, above, self._cost(above)
         pieces = spans(self._splitter(reserve, layout), text, body, tail)
         whole = without_crumbs(text, pieces, lambda piece: self._fits(f"{around}{piece}"))
         yield from _joined(whole, start, end)
