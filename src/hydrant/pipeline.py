@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -96,7 +96,9 @@ class Stage(ABC):
         """
         state = SearchState(_query(query, Query("", filter, tenant, limit, offset)))
         recorder = Recorder()
-        state = run(Pipeline(_stages(self)).search(state, deadline), deadline=deadline, recorder=recorder)
+        state = run(
+            Pipeline(_stages(self)).search(state, Budget(deadline)), deadline=deadline, recorder=recorder
+        )
         return _result(state, recorder)
 
     async def arun(
@@ -112,7 +114,7 @@ class Stage(ABC):
         """Search without blocking the event loop; see `run`."""
         state = SearchState(_query(query, Query("", filter, tenant, limit, offset)))
         recorder = Recorder()
-        flow = Pipeline(_stages(self)).search(state, deadline)
+        flow = Pipeline(_stages(self)).search(state, Budget(deadline))
         return _result(await arun(flow, deadline=deadline, recorder=recorder), recorder)
 
     def run_many(
@@ -146,21 +148,22 @@ class Pipeline(Stage):
     required = True
 
     def __post_init__(self) -> None:
-        if not self.stages:
+        flat = tuple(part for stage in self.stages for part in _stages(stage))
+        if not flat:
             msg = "a pipeline needs at least one stage, got none"
             raise ConfigurationError(msg)
+        object.__setattr__(self, "stages", flat)
 
     def flow(self, state: SearchState) -> Flow[SearchState]:
         """The stages in order, each failure handled as the stage says."""
-        return self.search(state, None)
+        return self.search(state, Budget(None))
 
-    def search(self, state: SearchState, deadline: float | None) -> Flow[SearchState]:
-        """As `flow`, knowing the whole deadline in seconds so that optional stages leave time to the others."""
-        budget = _Budget(deadline)
+    def search(self, state: SearchState, budget: Budget) -> Flow[SearchState]:
+        """As `flow`, knowing the whole deadline, so that optional stages leave time to the others."""
         for position, stage in enumerate(self.stages, 1):
             seconds = budget.of(stage, following=len(self.stages) - position)
             try:
-                state = yield Within(stage.flow(state), stage.name, seconds)
+                state = _state((yield Within(_flow(stage, state), stage.name, seconds)), stage)
             except Exception as error:
                 # Any failure of a stage the search can do without, ours or a third party's, must not end it.
                 if stage.required or stage.on_error == "raise" or _is_the_callers_fault(error):
@@ -179,7 +182,7 @@ class Pipeline(Stage):
             stage.close()
 
 
-class _Budget:
+class Budget:
     """How long each stage may take, so that those after it still have time."""
 
     def __init__(self, deadline: float | None) -> None:
@@ -204,6 +207,21 @@ def _stages(stage: object) -> tuple[Stage, ...]:
     raise ConfigurationError(msg)
 
 
+def _flow(stage: Stage, state: SearchState) -> Flow[SearchState]:
+    flow: object = stage.flow(state)
+    if not isinstance(flow, Generator):
+        msg = f"flow of stage {stage.name!r} must be a generator, a function with a yield in it; got {flow!r}"
+        raise ConfigurationError(msg)
+    return flow
+
+
+def _state(returned: object, stage: Stage) -> SearchState:
+    if not isinstance(returned, SearchState):
+        msg = f"flow of stage {stage.name!r} must return a SearchState; got {returned!r}"
+        raise ConfigurationError(msg)
+    return returned
+
+
 def _is_the_callers_fault(error: Exception) -> bool:
     return isinstance(error, InputError | ConfigurationError)
 
@@ -223,16 +241,22 @@ def _query(query: object, given: Query) -> Query:
     else:
         msg = f"query must be a str or a hydrant Query, got {query!r} that is a {type(query).__name__}"
         raise InputError(msg)
+    if not isinstance(given.text, str):
+        msg = f"a query's text must be a str, got {given.text!r} that is a {type(given.text).__name__}"
+        raise InputError(msg)
     if not given.text.strip():
         msg = f"query must contain text to search for, got {given.text!r}"
         raise EmptyQuery(msg)
-    if given.limit is not None and given.limit < 1:
-        msg = f"limit must be at least 1, got {given.limit!r}"
-        raise InputError(msg)
-    if given.offset < 0:
-        msg = f"offset must be 0 or more, got {given.offset!r}"
-        raise InputError(msg)
+    if given.limit is not None:
+        _check_whole("limit", given.limit, at_least=1)
+    _check_whole("offset", given.offset, at_least=0)
     return given
+
+
+def _check_whole(name: str, value: object, *, at_least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
+        msg = f"{name} must be a whole number of at least {at_least}, got {value!r}"
+        raise InputError(msg)
 
 
 def _result(state: SearchState, recorder: Recorder) -> SearchResult:
@@ -243,6 +267,9 @@ class _Searches:
     """Several searches as one flow, each with a trace of its own."""
 
     def __init__(self, pipeline: Pipeline, queries: Iterable[str | Query], deadline: float | None) -> None:
+        if isinstance(queries, str | Query):
+            msg = f"run_many takes several queries; for one use run, or give a list of one: got {queries!r}"
+            raise InputError(msg)
         self._pipeline = pipeline
         self._states = [SearchState(_query(query, Query(""))) for query in queries]
         self._recorders = [Recorder() for _ in self._states]
@@ -250,11 +277,9 @@ class _Searches:
 
     def flow(self, at_once: int) -> Flow[list[SearchState]]:
         """The searches side by side."""
-        if at_once < 1:
-            msg = f"at_once must be at least 1, got {at_once!r}"
-            raise ConfigurationError(msg)
+        budget = Budget(self._deadline)
         searches = [
-            Within(self._pipeline.search(state, self._deadline), self._pipeline.name, recorder=recorder)
+            Within(self._pipeline.search(state, budget), self._pipeline.name, recorder=recorder)
             for state, recorder in zip(self._states, self._recorders, strict=True)
         ]
         states: list[SearchState] = yield Together(searches, at_once=at_once)
