@@ -166,9 +166,10 @@ class DenseEncoder(Encoder):
 
     def count_truncated(self, texts: Sequence[str]) -> int:
         """How many of the documents are longer than the model reads, by its own tokens."""
+        checked = checked_texts(texts)
         loaded = self._loaded()
         window = loaded.models["document"].window
-        return 0 if window is None else window.count_longer(checked_texts(texts), loaded.prompts["document"])
+        return 0 if window is None else window.count_longer(checked, loaded.prompts["document"])
 
     def record(self) -> dict[str, Any]:
         """The model's name, dimensions, prompts and window; loads the model unless a collection has told them."""

@@ -12,10 +12,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydrant.errors import ModelNotFound
 from hydrant.threads import POOL
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
 
 _LOGGER = logging.getLogger("hydrant")
 # How long the hub may take to say whether it has a model. Name resolution has no time limit of its own, hence the
@@ -133,20 +136,21 @@ def _ask_hub(name: str, options: Mapping[str, Any]) -> str | None:
     """Why the hub cannot give the model, or None when it can."""
     if options.get("local_files_only"):
         return "nothing, because local_files_only is set"
-    ticket = POOL.submit(_hub_refusal, name, options)
+    from huggingface_hub import HfApi
+
+    # Made here, so that a slow import does not count as the hub's silence.
+    ticket = POOL.submit(_hub_refusal, HfApi(), name, options)
     if not ticket.wait(_GIVE_UP_SECONDS):
         return f"no answer within {_GIVE_UP_SECONDS:g} s"
     refusal: str | None = ticket.result()
     return refusal
 
 
-def _hub_refusal(name: str, options: Mapping[str, Any]) -> str | None:
-    from huggingface_hub import HfApi
-
+def _hub_refusal(hub: HfApi, name: str, options: Mapping[str, Any]) -> str | None:
     refusals = []
     for full in dict.fromkeys((_owned(name), name)):
         try:
-            HfApi().model_info(
+            hub.model_info(
                 full,
                 revision=options.get("revision"),
                 token=options.get("token"),
