@@ -1,0 +1,98 @@
+"""The part of a passage that answers a question best, with the question's words marked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hydrant.cli.console import printable
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from hydrant.encode.bm25 import Bm25Encoder
+
+_WORD = re.compile(r"\w+")
+# Lines without a letter or digit: underlines of headings, rules of tables.
+_DECORATION = re.compile(r"^[^\w\n]*$", re.MULTILINE)
+_SENTENCE = re.compile(r"(?<=[.!?:])\s+(?=\S)")
+_MARK = "bold yellow"
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A word of the question in the text, and which of its words it is."""
+
+    start: int
+    end: int
+    term: int
+
+
+def snippet(text: str, terms: Callable[[str], Mapping[str, int]], length: int) -> Text:
+    """At most about `length` characters of a text, from where most words of the question stand together.
+
+    Args:
+        text: The passage's text.
+        terms: Which of the text's words the question has too; see `matcher`.
+        length: Characters.
+    """
+    from rich.text import Text
+
+    flat = " ".join(_DECORATION.sub("", printable(text)).split())
+    known = terms(flat)
+    found = [
+        _Found(match.start(), match.end(), known[match[0]])
+        for match in _WORD.finditer(flat)
+        if match[0] in known
+    ]
+    start, end = _window(flat, found, length)
+    shown = Text(("… " if start else "") + flat[start:end] + (" …" if end < len(flat) else ""))
+    shift = (2 if start else 0) - start
+    for each in found:
+        if start <= each.start and each.end <= end:
+            shown.stylize(_MARK, each.start + shift, each.end + shift)
+    return shown
+
+
+def matcher(question: str, encoder: Bm25Encoder) -> Callable[[str], Mapping[str, int]]:
+    """Finds the words of a text that BM25 takes for words of the question: the same stems, no stop words.
+
+    Args:
+        question: The question.
+        encoder: The collection's own BM25, or another of its language.
+    """
+    asked = set(encoder.encode_query([question])[0].indices)
+
+    def terms(text: str) -> Mapping[str, int]:
+        words = sorted(set(_WORD.findall(text)))
+        tokens = [vector.indices for vector in encoder.encode_query(words)]
+        return {word: own[0] for word, own in zip(words, tokens, strict=True) if own and own[0] in asked}
+
+    return terms
+
+
+def _window(text: str, found: Sequence[_Found], length: int) -> tuple[int, int]:
+    """Where to cut: at the beginning of a sentence or word, for the most different words of the question."""
+    if len(text) <= length:
+        return 0, len(text)
+    starts = sorted(
+        {0, *(match.end() for match in _SENTENCE.finditer(text)), *(each.start for each in found)}
+    )
+    last = len(text) - length
+
+    def worth(start: int) -> tuple[int, int]:
+        inside = [each.term for each in found if start <= each.start and each.end <= start + length]
+        return len(set(inside)), len(inside)
+
+    # Of equally good ones the first; and no later than needed to fill the room.
+    best = max((start for start in starts if start <= last or start == 0), key=worth)
+    return best, _word_end(text, best + length)
+
+
+def _word_end(text: str, limit: int) -> int:
+    if limit >= len(text):
+        return len(text)
+    blank = text.rfind(" ", 0, limit + 1)
+    return blank if blank > 0 else limit
