@@ -24,3 +24,18 @@ def place(payload: dict[str, Any], path: str, value: Any) -> None:
     for key in parents:
         payload = payload.setdefault(key, {})
     payload[last] = value
+
+
+def without(payload: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """A copy without what lies at a dotted path; a mapping on the way that would be left empty goes too."""
+    first, _, rest = path.partition(".")
+    copy = dict(payload)
+    inner = copy.get(first)
+    if rest and isinstance(inner, Mapping):
+        inner = without(inner, rest)
+        if inner:
+            copy[first] = inner
+            return copy
+    if not rest or isinstance(inner, Mapping):
+        copy.pop(first, None)
+    return copy

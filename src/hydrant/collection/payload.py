@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from hydrant.collection.paths import lookup, place
+from hydrant.collection.paths import lookup, place, without
 from hydrant.errors import ConfigurationError, PayloadUnmapped
 from hydrant.types import Passage
 
@@ -15,6 +15,8 @@ from hydrant.types import Passage
 BOOKKEEPING = "_hydrant"
 # The state of the file that a chunk was cut from; the indexer asks for all of them at once.
 REVISION_KEY = f"{BOOKKEEPING}.revision"
+# Where people who wrote their own payloads put the text.
+_USUAL_TEXT_KEYS = ("text", "content", "page_content", "document")
 _NODE = "_node_content"
 _NODE_KEYS = frozenset({_NODE, "_node_type", "document_id", "doc_id", "ref_doc_id"})
 
@@ -38,6 +40,11 @@ class PayloadMap:
     source: str | None = None
     id: str | None = None
     nodes: bool = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str) or not self.text:
+            msg = f"text must be the payload key that holds the text, got {self.text!r}"
+            raise ConfigurationError(msg)
 
     @classmethod
     def hydrant(cls) -> PayloadMap:
@@ -81,7 +88,8 @@ class PayloadMap:
             PayloadUnmapped: None of the known layouts fits; the message lists the keys that were seen.
         """
         samples = list(payloads)
-        for layout in (cls.hydrant(), cls.langchain(), cls.llama_index(), cls.haystack(), cls.mcp()):
+        known = (cls.llama_index(), cls.hydrant(), cls.langchain(), cls.haystack(), cls.mcp())
+        for layout in (*known, *map(cls.flat, _USUAL_TEXT_KEYS)):
             if samples and all(layout.fits(sample) for sample in samples):
                 return layout
         seen = sorted({key for sample in samples for key in sample})
@@ -95,8 +103,10 @@ class PayloadMap:
         """Whether a payload has its text where this layout says."""
         if self.nodes:
             return isinstance(payload.get(_NODE), str)
-        nested = self.metadata is None or isinstance(payload.get(self.metadata, {}), Mapping | None)
-        return nested and isinstance(lookup(payload, self.text), str)
+        # Where metadata is nested, its key is always written; without it, what lies beside the text is the metadata.
+        if self.metadata is not None and not isinstance(payload.get(self.metadata, ""), Mapping | None):
+            return False
+        return isinstance(lookup(payload, self.text), str)
 
     def key(self, field: str) -> str:
         """The payload key of a field as a caller names it: `lang` is `metadata.lang` where metadata is nested."""
@@ -112,9 +122,10 @@ class PayloadMap:
             PayloadUnmapped: There is no text where the layout says.
         """
         payload = {} if payload is None else payload
-        text = lookup(payload, self.text)
-        if not isinstance(text, str) and self.nodes:
-            text = _node_text(payload.get(_NODE))
+        # In a node's payload the key may be a metadata field of that name; the text is inside the node.
+        text = _node_text(payload.get(_NODE)) if self.nodes else None
+        if text is None:
+            text = lookup(payload, self.text)
         if not isinstance(text, str):
             msg = (
                 f"point {point_id!r} has no text under {self.text!r} (its payload has the keys {sorted(payload)}); "
@@ -140,8 +151,9 @@ class PayloadMap:
             raise ConfigurationError(msg)
         payload: dict[str, Any] = {}
         if self.metadata is None:
-            if self.text in passage.metadata:
-                msg = f"metadata has a key {self.text!r}, where this collection's payloads hold the text; rename it"
+            taken = sorted(self._own_keys() & set(passage.metadata))
+            if taken:
+                msg = f"metadata has the keys {taken}, where this collection's payloads hold the passage itself; rename them"
                 raise ConfigurationError(msg)
             payload.update(passage.metadata)
         else:
@@ -166,22 +178,31 @@ class PayloadMap:
         known = {field.name for field in fields(cls)}
         return cls(**{key: value for key, value in record.items() if key in known})
 
+    def _own_paths(self) -> list[str]:
+        return [path for path in (self.text, self.title, self.source, self.id) if path is not None]
+
+    def _own_keys(self) -> set[str]:
+        return {BOOKKEEPING, *(path.split(".")[0] for path in self._own_paths())}
+
     def _metadata(self, payload: Mapping[str, Any]) -> dict[str, Any]:
         if self.metadata is not None:
-            return dict(payload.get(self.metadata) or {})
-        hidden = {self.text, self.title, self.source, self.id, BOOKKEEPING} | (
-            _NODE_KEYS if self.nodes else set()
-        )
-        return {key: value for key, value in payload.items() if key not in hidden}
+            metadata = payload.get(self.metadata)
+            return dict(metadata) if isinstance(metadata, Mapping) else {}
+        hidden = {BOOKKEEPING} | (_NODE_KEYS if self.nodes else set())
+        rest = {key: value for key, value in payload.items() if key not in hidden}
+        for path in self._own_paths():
+            rest = without(rest, path)
+        return rest
 
 
 def _node_text(serialised: Any) -> str | None:
-    if not isinstance(serialised, str):
+    """The text inside a serialised LlamaIndex node, of which there are two forms; None where there is none."""
+    try:
+        node = json.loads(serialised)
+    except (TypeError, ValueError):
         return None
-    node = json.loads(serialised)
-    text = node.get("text")
-    if isinstance(text, str) and text:
-        return text
-    resource = node.get("text_resource") or {}
-    found = resource.get("text")
-    return found if isinstance(found, str) else text
+    if not isinstance(node, Mapping):
+        return None
+    old, new = lookup(node, "text"), lookup(node, "text_resource.text")
+    found = new if isinstance(new, str) and not old else old
+    return found if isinstance(found, str) else None
