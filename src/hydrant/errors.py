@@ -11,6 +11,7 @@ The hierarchy (× marks the builtin that a caller would catch without knowing ou
     │   ├── FilterError                                    a filter that cannot become a Qdrant condition
     │   ├── TenantRequired                                 a tenanted collection asked without a tenant
     │   └── UnreadableDocument                             a file that gives no text
+    │       └── EmptyDocument                              because it holds none
     ├── CollectionError             × ValueError           the collection and the request do not fit
     │   ├── CollectionNotFound
     │   ├── CollectionExists
@@ -68,6 +69,10 @@ class TenantRequired(InputError):
 
 class UnreadableDocument(InputError):
     """A file from which no text can be read."""
+
+
+class EmptyDocument(UnreadableDocument):
+    """A file that was read and holds no text."""
 
 
 class CollectionError(HydrantError, ValueError):

@@ -78,7 +78,7 @@ def _hint(error: HydrantError) -> str:
     if isinstance(error, TenantRequired):
         return " (on the command line: --tenant NAME)"
     if isinstance(error, FilterError):
-        return " (on the command line: hydrant index ... --field NAME=TYPE)"
+        return " (hydrant index ... --field NAME=TYPE makes a field filterable)"
     if isinstance(error, DeadlineExceeded):
         return " (give more with --deadline)"
     return ""

@@ -61,6 +61,11 @@ class CollectionBase:
         """The payload key that keeps tenants apart; None where there are none."""
         return self._opened.tenant
 
+    @property
+    def indexes(self) -> Mapping[str, str]:
+        """The payload indexes, key and type: those Qdrant lists, and those that were asked for at creation."""
+        return {**self.profile.indexes, **self._opened.fields}
+
     # ---- what the rooms ask --------------------------------------------------------------------------------------
 
     def owner(self, tenant: PassageId | None) -> PassageId | None:
@@ -75,8 +80,7 @@ class CollectionBase:
             TenantRequired: The collection has a tenant field and no tenant was given.
         """
         owner = self.owner(tenant)
-        indexes = {**self.profile.indexes, **self._opened.fields}
-        compiler = FilterCompiler(self.name, self.payload.key, indexes, self._opened.allow_unindexed)
+        compiler = FilterCompiler(self.name, self.payload.key, self.indexes, self._opened.allow_unindexed)
         return restrict(self.tenant_field, owner, compiler.compile(wanted))
 
     def passages(

@@ -113,14 +113,22 @@ class Chunker:
             return
         # Blank lines go with the headings, so that what is counted is what will stand there.
         body, tail = trimmed(text, group.body, group.tail)
-        around = f"{above}{text[start:body]}{text[tail:end]}"
-        reserve = self._cost(around)
+        reserve = self._cost(f"{above}{text[start:body]}{text[tail:end]}")
         if reserve > self.max_tokens // 2:
             # Headings so long that they are no headings.
-            body, tail, around, reserve = start, end, above, self._cost(above)
-        pieces = spans(self._splitter(reserve, layout), text, body, tail)
-        whole = without_crumbs(text, pieces, lambda piece: self._fits(f"{around}{piece}"))
-        yield from _joined(whole, start, end)
+            body, tail, reserve = start, end, self._cost(above)
+
+        def whole(first: int, last: int) -> tuple[int, int]:
+            """A span of the body with the headings that it is next to."""
+            return start if first == body else first, end if last == tail else last
+
+        def room_for(first: int, last: int) -> bool:
+            first, last = whole(first, last)
+            return self._fits(above + text[first:last])
+
+        pieces = _stretched(spans(self._splitter(reserve, layout), text, body, tail), body, tail)
+        for first, last in without_crumbs(text, pieces, room_for):
+            yield whole(first, last)
 
     def _splitter(self, reserve: int, layout: Format) -> Splitter:
         """The splitter that leaves `reserve` tokens free."""
@@ -161,10 +169,10 @@ def _with_own_title(own: str | None, path: tuple[str, ...]) -> tuple[str, ...]:
     return (own, *path[1:]) if path and path[0].casefold() in said else (own, *path)
 
 
-def _joined(body: Iterator[tuple[int, int]], start: int, end: int) -> Iterator[tuple[int, int]]:
-    """The spans of a body, stretched to `start` and `end`, where the headings around it are."""
+def _stretched(pieces: Iterator[tuple[int, int]], start: int, end: int) -> Iterator[tuple[int, int]]:
+    """The spans, the first stretched back to `start` and the last on to `end`."""
     held: tuple[int, int] | None = None
-    for span in body:
+    for span in pieces:
         if held is None:
             held = (start, span[1])
         else:

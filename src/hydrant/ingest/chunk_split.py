@@ -86,20 +86,20 @@ def trimmed(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def without_crumbs(
-    text: str, pieces: Iterator[tuple[int, int]], fits_whole: Callable[[str], bool]
+    text: str, pieces: Iterator[tuple[int, int]], room_for: Callable[[int, int], bool]
 ) -> Iterator[tuple[int, int]]:
     """The spans, those with next to no words in them joined to a neighbour if there is room.
 
     Args:
         text: The whole text.
         pieces: From `spans`.
-        fits_whole: Whether a text is small enough for one passage.
+        room_for: Whether what stands between a start and an end is small enough for one passage.
     """
     held: tuple[int, int] | None = None
     for span in pieces:
         if held is None:
             held = span
-        elif (_is_crumb(text, *held) or _is_crumb(text, *span)) and fits_whole(text[held[0] : span[1]]):
+        elif (_is_crumb(text, *held) or _is_crumb(text, *span)) and room_for(held[0], span[1]):
             held = (held[0], span[1])
         else:
             yield held

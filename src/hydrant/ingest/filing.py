@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hydrant.collection.base import CollectionBase
-from hydrant.errors import ConfigurationError, HydrantError
+from hydrant.errors import ConfigurationError, EmptyDocument, HydrantError
 from hydrant.flow import Flow
 from hydrant.ingest.chunk import Chunker
 from hydrant.ingest.files import find_files
@@ -77,6 +77,12 @@ class Filing:
             self._tally.count("files")
             try:
                 passages, revision = self._cut(file)
+            except EmptyDocument as error:
+                # What it held before is not in it any more.
+                self._tally.fail(file.source, str(error))
+                self._finished.append(Revision(file.source, "", 0))
+                bar.advance(file.size, 0)
+                continue
             except (HydrantError, OSError) as error:
                 # One bad file must not cost the others.
                 self._tally.fail(file.source, str(error))

@@ -8,6 +8,7 @@ from qdrant_client import models
 
 from hydrant.collection.base import CollectionBase
 from hydrant.encode.bm25 import Bm25Encoder
+from hydrant.errors import ConfigurationError
 from hydrant.flow import Effect, Flow
 
 # An average over this many passages is good to about two percent, and is kept; one over fewer is learned again when the
@@ -34,6 +35,12 @@ def learn(collection: CollectionBase, texts: Sequence[str]) -> Flow[None]:
     for name, source in collection.sources.items():
         encoder = source.encoder
         if isinstance(encoder, Bm25Encoder) and encoder.average_length is None:
+            if not collection.profile.record:
+                msg = (
+                    f"collection {collection.name!r} was not made by Hydrant and has no place for the average length "
+                    "that BM25 would learn now; give it: Bm25Encoder(average_length=...)"
+                )
+                raise ConfigurationError(msg)
             if any((yield _Counts(encoder, texts))):
                 learned = yield _Learn(encoder, texts)
             else:

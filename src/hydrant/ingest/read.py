@@ -8,7 +8,7 @@ import stat
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydrant.errors import ConfigurationError, UnreadableDocument
+from hydrant.errors import ConfigurationError, EmptyDocument, UnreadableDocument
 from hydrant.ingest.files import kind_of
 from hydrant.ingest.formats import Format, format_of
 from hydrant.ingest.headings import document_title
@@ -79,7 +79,7 @@ def read_document(path: Path, *, source: str | None = None, max_bytes: int = MAX
         )
     except UnreadableDocument as error:
         message = f"{name} {error}"
-        raise UnreadableDocument(message) from error.__cause__
+        raise type(error)(message) from error.__cause__
 
 
 def hash_file(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
@@ -92,7 +92,7 @@ def hash_file(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
         return hashlib.sha256(_read_bytes(path, max_bytes)).hexdigest()
     except UnreadableDocument as error:
         message = f"{path} {error}"
-        raise UnreadableDocument(message) from error.__cause__
+        raise type(error)(message) from error.__cause__
 
 
 def document_from_text(
@@ -126,7 +126,7 @@ def document_from_text(
         return _document(_Draft(draft.text, own, draft.notes), form, source=source, content_hash=digest)
     except UnreadableDocument as error:
         message = f"{'the text' if source is None else source} {error}"
-        raise UnreadableDocument(message) from error.__cause__
+        raise type(error)(message) from error.__cause__
 
 
 def _read_bytes(path: Path, max_bytes: int) -> bytes:
@@ -168,7 +168,7 @@ def _refuse_large(size: int, max_bytes: int) -> None:
 def _draft_from_bytes(data: bytes, form: Format) -> _Draft:
     if not data:
         message = "is empty"
-        raise UnreadableDocument(message)
+        raise EmptyDocument(message)
     if form.needs_extra:
         text, title = markdown_from_office(data, form)
         return _Draft(text, title)
@@ -182,7 +182,7 @@ def _draft_from_text(raw: str, form: Format) -> _Draft:
     text, notes = clean(raw)
     if not text.strip():
         message = "is empty: it holds nothing but blanks"
-        raise UnreadableDocument(message)
+        raise EmptyDocument(message)
     if form is Format.HTML:
         page = page_from_html(text)
         return _Draft(page.text, page.title, notes + page.notes)
@@ -199,7 +199,7 @@ def _document(draft: _Draft, form: Format, *, source: str | None, content_hash: 
     text, notes = clean(draft.text)
     if not text.strip():
         message = f"holds no text that could be extracted ({form.value})"
-        raise UnreadableDocument(message)
+        raise EmptyDocument(message)
     title = draft.title if draft.title is not None else document_title(text, form.layout)
     return Document(
         text=text,

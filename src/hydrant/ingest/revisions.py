@@ -76,7 +76,7 @@ def stored_files(collection: CollectionBase, tenant: PassageId | None) -> Flow[S
     total = yield collection.call("count", exact=True)
     if total.count == 0:
         return Stored({})
-    if REVISION_KEY not in collection.profile.indexes:
+    if REVISION_KEY not in collection.indexes:
         schema = models.PayloadSchemaType.KEYWORD
         yield collection.call("create_payload_index", field_name=REVISION_KEY, field_schema=schema, wait=True)
     condition = restrict(collection.tenant_field, collection.owner(tenant), None)
