@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import qdrant_edge as engine
 from qdrant_client import models
 
@@ -110,6 +112,12 @@ def _match(match: Any) -> engine.MatchType:
     return convert(match)
 
 
+def _value(match: models.MatchValue) -> engine.MatchValue:
+    # Python's True is an int to the engine, and no bool equals one; numpy's is not.
+    value: Any = np.bool_(match.value) if isinstance(match.value, bool) else match.value
+    return engine.MatchValue(value)
+
+
 def _range(value: models.Range | models.DatetimeRange) -> engine.RangeType:
     if isinstance(value, models.DatetimeRange):
         return engine.RangeDateTime(
@@ -118,6 +126,9 @@ def _range(value: models.Range | models.DatetimeRange) -> engine.RangeType:
             lte=to_engine_datetime(value.lte),
             lt=to_engine_datetime(value.lt),
         )
+    if any(bound is not None and math.isnan(bound) for bound in (value.gte, value.gt, value.lte, value.lt)):
+        message = f"the bounds of a range must be numbers, got {value!r}"
+        raise FilterError(message)
     return engine.RangeFloat(gte=value.gte, gt=value.gt, lte=value.lte, lt=value.lt)
 
 
@@ -153,7 +164,7 @@ def _slice(condition: models.SliceCondition) -> Any:
 
 
 _MATCHES: Mapping[type, Callable[[Any], engine.MatchType]] = {
-    models.MatchValue: lambda match: engine.MatchValue(match.value),
+    models.MatchValue: _value,
     models.MatchText: lambda match: engine.MatchText(match.text),
     models.MatchTextAny: lambda match: engine.MatchTextAny(match.text_any),
     models.MatchPhrase: lambda match: engine.MatchPhrase(match.phrase),
