@@ -15,7 +15,7 @@ LAYOUTS = {
     "dotted": PayloadMap.flat("doc.body", title="doc.heading", source="doc.url"),
     "nested": PayloadMap(text="text", metadata="meta", title="meta_title", source="src", id="key"),
 }
-KEYS = st.text("abcxyz", min_size=1, max_size=4).filter(lambda key: key not in {"doc"})
+KEYS = st.text("abcxyz", min_size=1, max_size=4).filter(lambda key: key != "doc")
 JSON = st.recursive(
     st.none()
     | st.booleans()

@@ -11,7 +11,7 @@ from qdrant_client import models
 from hydrant.collection.calls import Clients, QdrantCall
 from hydrant.collection.filters import FilterCompiler
 from hydrant.collection.ids import point_id
-from hydrant.collection.opening import Opened
+from hydrant.collection.opening import Opened, index_schema
 from hydrant.collection.payload import PayloadMap
 from hydrant.collection.profile import RECORD_KEY, Profile
 from hydrant.collection.sources import Record, Source, record_of
@@ -232,9 +232,11 @@ class CollectionBase:
 
     def _index_field(self, field: str, kind: str | models.PayloadSchemaType) -> Flow[None]:
         key = self.payload.key(field)
-        schema = models.PayloadSchemaType(kind)
+        schema = index_schema(field, kind)
         yield self.call("create_payload_index", field_name=key, field_schema=schema, wait=True)
-        self._opened = replace(self._opened, fields={**self._opened.fields, key: schema.value})
+        self._opened = replace(
+            self._opened, fields={**self._opened.fields, key: models.PayloadSchemaType(kind).value}
+        )
         if self.profile.record:
             yield self._store()
 

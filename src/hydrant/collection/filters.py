@@ -17,6 +17,8 @@ the collection's payload indexes, because a misspelt field would silently find n
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -33,6 +35,7 @@ Scalar: TypeAlias = str | int | bool
 
 _BOUNDS = frozenset({"gt", "gte", "lt", "lte"})
 _CHARACTERS_SHOWN = 80
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 # What each type of payload index can answer, by the condition's attribute.
 _ANSWERS: Mapping[str, frozenset[str]] = {
@@ -137,17 +140,22 @@ class FilterCompiler:
         for name, value in operators.items():
             if name == "not":
                 yield models.Filter(must_not=list(self._entry(field, value)))
+            elif name == "is":
+                yield self._is(field, value)
             elif name in _OPERATORS:
                 yield _OPERATORS[name](key, field, value)
             elif name not in _BOUNDS:
-                known = sorted({*_OPERATORS, *_BOUNDS, "not"})
+                known = sorted({*_OPERATORS, *_BOUNDS, "is", "not"})
                 msg = f"filter on {field!r} has the operator {name!r}; expected one of {known}"
                 raise FilterError(msg)
 
     def _equals(self, field: str, value: Any) -> Condition:
+        if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes):
+            return _any(self.payload_key(field), field, value)
+        return self._is(field, value)
+
+    def _is(self, field: str, value: Any) -> Condition:
         key = self.payload_key(field)
-        if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str):
-            return _any(key, field, value)
         # Qdrant matches neither floats nor dates by value: there a range of one point says the same.
         if self.indexes.get(key) in {"float", "datetime"} and value is not None:
             return _range(key, field, {"gte": value, "lte": value})
@@ -163,12 +171,26 @@ class FilterCompiler:
             self._check(condition.nested.filter, f"{prefix}{condition.nested.key.removesuffix('[]')}[].")
         elif isinstance(condition, models.FieldCondition):
             self._check_field(condition, prefix + condition.key)
+        elif isinstance(condition, models.IsEmptyCondition):
+            self._index_of(prefix + condition.is_empty.key)
+        elif isinstance(condition, models.IsNullCondition):
+            self._index_of(prefix + condition.is_null.key)
 
     def _check_field(self, condition: models.FieldCondition, key: str) -> None:
+        indexed = self._index_of(key)
+        asked = _asked(condition)
+        if (
+            indexed is not None
+            and asked is not None
+            and asked not in _ANSWERS.get(indexed, frozenset({asked}))
+        ):
+            msg = f"field {key!r} of collection {self.where!r} has an index of type {indexed!r}, which cannot answer {_shown(condition)}"
+            raise FilterError(msg)
+
+    def _index_of(self, key: str) -> str | None:
+        """The type of a key's index, None where it has none and needs none."""
         indexed = self.indexes.get(key, self.indexes.get(key.replace("[]", "")))
-        if indexed is None:
-            if self.allow_unindexed:
-                return
+        if indexed is None and not self.allow_unindexed:
             have = ", ".join(
                 f"{name} ({kind})"
                 for name, kind in sorted(self.indexes.items())
@@ -180,10 +202,7 @@ class FilterCompiler:
                 "index_field(...), or open the collection with allow_unindexed=True"
             )
             raise FilterError(msg)
-        asked = _asked(condition)
-        if asked is not None and asked not in _ANSWERS.get(indexed, frozenset({asked})):
-            msg = f"field {key!r} of collection {self.where!r} has an index of type {indexed!r}, which cannot answer {_shown(condition)}"
-            raise FilterError(msg)
+        return indexed
 
 
 def both(*filters: models.Filter | None) -> models.Filter | None:
@@ -233,6 +252,7 @@ def _asked_match(match: Any) -> str | None:
 
 
 def _match(key: str, field: str, value: Any) -> Condition:
+    _check_value(field, value)
     if isinstance(value, bool | int | str):
         return models.FieldCondition(key=key, match=models.MatchValue(value=value))
     if isinstance(value, float):
@@ -244,10 +264,25 @@ def _match(key: str, field: str, value: Any) -> Condition:
     raise FilterError(msg)
 
 
+def _check_value(field: str, value: Any) -> None:
+    """Refuse what no index holds and no request can carry."""
+    if isinstance(value, float) and not math.isfinite(value):
+        msg = f"filter on {field!r} must be a finite number, got {value!r}"
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        msg = f"filter on {field!r} must be a whole number of at most 64 bits, got {value!r}"
+    elif isinstance(value, str) and _SURROGATE.search(value):
+        msg = f"filter on {field!r} has a lone surrogate, which is no character: got {_shown(value)}"
+    else:
+        return
+    raise FilterError(msg)
+
+
 def _values(field: str, values: Any) -> list[Any]:
     if isinstance(values, Sequence | set | frozenset) and not isinstance(values, str):
         listed = sorted(values, key=str) if isinstance(values, set | frozenset) else list(values)
         kinds = {type(value) for value in listed}
+        for value in listed:
+            _check_value(field, value)
         if kinds in ({str}, {int}):
             return listed
     msg = f"filter on {field!r} takes a list of strings or a list of whole numbers, at least one, got {_shown(values)}"
@@ -267,6 +302,7 @@ def _words(match: Callable[[str], Any]) -> Callable[[str, str, Any], Condition]:
         if not isinstance(value, str) or not value.strip():
             msg = f"filter on {field!r} takes words to look for, got {_shown(value)}"
             raise FilterError(msg)
+        _check_value(field, value)
         return models.FieldCondition(key=key, match=match(value))
 
     return build
@@ -294,7 +330,7 @@ def _near(key: str, field: str, value: Any) -> Condition:
 def _count(key: str, field: str, value: Any) -> Condition:
     if isinstance(value, int) and not isinstance(value, bool):
         value = {"gte": value, "lte": value}
-    whole = isinstance(value, Mapping) and all(isinstance(bound, int) for bound in value.values())
+    whole = isinstance(value, Mapping) and all(type(bound) is int for bound in value.values())
     if not whole or not value or not set(value) <= _BOUNDS:
         msg = f"'count' on {field!r} takes a whole number or bounds such as {{'gte': 2}}, got {_shown(value)}"
         raise FilterError(msg)
@@ -304,6 +340,8 @@ def _count(key: str, field: str, value: Any) -> Condition:
 def _range(key: str, field: str, bounds: Mapping[str, Any]) -> Condition:
     values = list(bounds.values())
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        for value in values:
+            _check_value(field, float(value))
         return models.FieldCondition(key=key, range=models.Range(**bounds))
     try:
         moments = {name: _moment(value) for name, value in bounds.items()}
@@ -325,7 +363,6 @@ def _moment(value: Any) -> datetime:
 
 
 _OPERATORS: Mapping[str, Callable[[str, str, Any], Condition]] = {
-    "is": _match,
     "any": _any,
     "none": _none,
     "text": _words(lambda words: models.MatchText(text=words)),

@@ -197,7 +197,7 @@ def _vectors(plan: Plan) -> Flow[tuple[dict[str, Any], dict[str, Any]]]:
 def _indexes(plan: Plan) -> dict[str, Any]:
     """The payload indexes of a new collection, by payload key."""
     indexes: dict[str, Any] = {
-        plan.payload.key(field): models.PayloadSchemaType(kind) for field, kind in plan.fields.items()
+        plan.payload.key(field): index_schema(field, kind) for field, kind in plan.fields.items()
     }
     if plan.payload.source is not None:
         indexes[plan.payload.source] = models.PayloadSchemaType.KEYWORD
@@ -206,6 +206,24 @@ def _indexes(plan: Plan) -> dict[str, Any]:
         # Qdrant keeps a tenant's points together on disk where it knows the field.
         indexes[plan.tenant] = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)
     return indexes
+
+
+def index_schema(field: str, kind: str | models.PayloadSchemaType) -> Any:
+    """The schema of a payload index, by the name of its type.
+
+    Raises:
+        ConfigurationError: There is no such type.
+    """
+    try:
+        schema = models.PayloadSchemaType(kind)
+    except ValueError as error:
+        known = ", ".join(each.value for each in models.PayloadSchemaType)
+        msg = f"field {field!r} must be one of the types {known}; got {kind!r}"
+        raise ConfigurationError(msg) from error
+    if schema is models.PayloadSchemaType.TEXT:
+        # Without it a filter by phrase finds nothing.
+        return models.TextIndexParams(type=models.TextIndexType.TEXT, phrase_matching=True)
+    return schema
 
 
 def _detect(clients: Clients, name: str) -> Flow[PayloadMap]:
