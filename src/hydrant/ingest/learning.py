@@ -32,6 +32,7 @@ class _Learn(Effect[Bm25Encoder]):
 
 def learn(collection: CollectionBase, texts: Sequence[str]) -> Flow[None]:
     """Learn the average length from the first passages, for every BM25 source that has none yet."""
+    yield from _recall(collection)
     for name, source in collection.sources.items():
         encoder = source.encoder
         if isinstance(encoder, Bm25Encoder) and encoder.average_length is None:
@@ -47,6 +48,20 @@ def learn(collection: CollectionBase, texts: Sequence[str]) -> Flow[None]:
                 # Nothing but stop words: any length will do for passages without a token.
                 learned = encoder.with_average_length(1.0)
             yield from collection.remember(name, learned, learned_from=len(texts))
+
+
+def _recall(collection: CollectionBase) -> Flow[None]:
+    """Take over what somebody else who has the collection open learned since: one collection has one average."""
+    open_ones = {
+        name: source
+        for name, source in collection.sources.items()
+        if isinstance(source.encoder, Bm25Encoder) and source.learned_from < SETTLED
+    }
+    record = (yield from collection.stored()) if open_ones else None
+    for name, source in open_ones.items():
+        stored = record.sources.get(name) if record is not None else None
+        if stored is not None and stored.get("learned_from", 0) > source.learned_from:
+            collection.recall(name, stored)
 
 
 class _Counts(Effect[list[int]]):

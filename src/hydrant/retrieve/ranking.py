@@ -96,8 +96,8 @@ class Search:
         return (yield from self._with_payloads(ranking, self._ranks(answers[len(levels) :])))
 
     def _fused_here(self, fusion: Fusion, levels: Sequence[int], page: Page) -> Flow[Found]:
-        shallow = len(levels) == 1
-        part = Part(levels[-1], payload=shallow)
+        # Without payloads: those of every candidate would take longer than asking again for those of the page.
+        part = Part(levels[-1], payload=False)
         answers = yield from self._ask([self.builder.alone(ask, part) for ask in self.builder.asks])
         names = [ask.source for ask in self.builder.asks]
         own = {name: self._source_order(name, points) for name, points in zip(names, answers, strict=True)}
@@ -105,16 +105,9 @@ class Search:
             in_pairs_order(fusion.fuse({name: _pairs(points[:depth]) for name, points in own.items()}))
             for depth in levels
         ]
-        ranking = [
-            (each, score)
-            for each, score in concatenated(fused)
-            if self.threshold is None or score >= self.threshold
-        ][page.offset : page.end]
-        ranks = _stage_scores(own)
-        if not shallow:
-            return (yield from self._with_payloads(ranking, ranks))
-        known = {point.id: point for points in own.values() for point in points}
-        return Found([known[each].model_copy(update={"score": score}) for each, score in ranking], ranks)
+        ranking = concatenated(fused)
+        kept = [pair for pair in ranking if self.threshold is None or pair[1] >= self.threshold]
+        return (yield from self._with_payloads(kept[page.offset : page.end], _stage_scores(own)))
 
     def _source_order(self, name: str, points: Points) -> Points:
         vector = self.collection.profile.dense.get(self.collection.sources[name].vector)
