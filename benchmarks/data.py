@@ -73,6 +73,7 @@ def texts_of(name: str, folder: Path, number: int | None = None) -> list[str]:
 def manual_texts(number: int | None = None) -> list[str]:
     """Passages of the Python language reference that every CPython carries (`pydoc_data.topics`)."""
     from pydoc_data.topics import topics
+
     from semantic_text_splitter import MarkdownSplitter
 
     splitter = MarkdownSplitter(_PASSAGE_CHARACTERS)
@@ -115,7 +116,8 @@ def _answer_spans(name: str, folder: Path) -> JudgedSet:
     base = folder / "chroma-chunking"
     splitter = TextSplitter(_PASSAGE_CHARACTERS)
     pieces = {
-        record["_id"]: list(splitter.chunk_indices(record["text"])) for record in _lines(base / "corpus.jsonl")
+        record["_id"]: list(splitter.chunk_indices(record["text"]))
+        for record in _lines(base / "corpus.jsonl")
     }
     qrels: Qrels = {}
     for line in _lines(base / "spans.jsonl"):

@@ -20,6 +20,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from qdrant_client import models
@@ -106,11 +107,11 @@ def _by_fusion(
     grid: Mapping[tuple[str, int], Mapping[str, Scores]],
     depth: int,
 ) -> None:
-    rows = [
+    rows: list[list[Any]] = [
         [name, _summary(grid[name, depth]), *(float(grid[name, depth][key].mean()) for key in rankings)]
         for name in FUSIONS
     ]
-    rows.sort(key=lambda row: -float(row[1]))
+    rows.sort(key=lambda row: -row[1])
     counts = ", ".join(f"{key} {len(own.sources)}" for key, own in rankings.items())
     report.table(
         f"nDCG@10 by fusion, {depth} candidates from each source (best development summary first)",
@@ -131,7 +132,13 @@ def _by_depth(report: Report, grid: Mapping[tuple[str, int], Mapping[str, Scores
 def _recall(report: Report, rankings: Mapping[str, Rankings], depths: Sequence[int]) -> None:
     names = ("RRF k=20", "RRF k=60", "DBSF", "convex, dense 0.5")
     rows = [
-        [name, *(_summary({key: own.recall(FUSIONS[name], depth) for key, own in rankings.items()}) for depth in depths)]
+        [
+            name,
+            *(
+                _summary({key: own.recall(FUSIONS[name], depth) for key, own in rankings.items()})
+                for depth in depths
+            ),
+        ]
         for name in names
     ]
     report.table("Recall@100, development summary, by depth", ("fusion", *map(str, depths)), rows)
@@ -158,7 +165,9 @@ def _against(
     )
 
 
-def _difference(scores: Mapping[str, Scores], base: Mapping[str, Scores], keys: Sequence[str]) -> list[str | float]:
+def _difference(
+    scores: Mapping[str, Scores], base: Mapping[str, Scores], keys: Sequence[str]
+) -> list[str | float]:
     if not keys:
         return ["", ""]
     own, other = (np.concatenate([each[key] for key in keys]) for each in (scores, base))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import platformdirs
 
 from benchmarks.data import JudgedSet
@@ -57,6 +60,17 @@ def indexed(judged: JudgedSet, *, dense: DenseEncoder, optimized: bool = False) 
         if optimized:
             client.optimize(_COLLECTION)
         yield collection
+
+
+def query_vectors(texts: Sequence[str], dense: DenseEncoder) -> list[list[float]]:
+    """The questions' dense vectors, kept between runs too."""
+    key = hashlib.sha256(json.dumps([dense.record(), *texts]).encode()).hexdigest()[:16]
+    file = cache_folder() / f"questions-{key}.npy"
+    if not file.is_file():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        np.save(file, np.array(dense.encode_query(texts), dtype=np.float32))
+    vectors: list[list[float]] = np.load(file).tolist()
+    return vectors
 
 
 def _copied(folder: Path) -> Path:

@@ -20,7 +20,7 @@ from qdrant_client import models
 
 from benchmarks import tables
 from benchmarks.data import DataMissingError, JudgedSet, data_folder, load
-from benchmarks.indexes import MODEL, indexed
+from benchmarks.indexes import MODEL, indexed, query_vectors
 from benchmarks.metrics import NDCG_10, RECALL_100, per_query
 from hydrant import Collection, DenseEncoder, Query, Retriever
 
@@ -46,8 +46,10 @@ class Questions:
     def of(cls, judged: JudgedSet, dense: DenseEncoder) -> Questions:
         """Encode the questions of a set."""
         texts = list(judged.queries.values())
-        vectors = dense.encode_query(texts)
-        queries = [Query(text, vectors={"dense": vector}) for text, vector in zip(texts, vectors, strict=True)]
+        vectors = query_vectors(texts, dense)
+        queries = [
+            Query(text, vectors={"dense": vector}) for text, vector in zip(texts, vectors, strict=True)
+        ]
         return cls(judged, tuple(zip(judged.queries, queries, strict=True)))
 
     def ranked(self, retriever: Retriever) -> dict[str, list[str]]:

@@ -92,9 +92,10 @@ class Sample:
         self.encoder.append(1000 * watch.encoder)
 
     @property
-    def own(self) -> np.ndarray[Any, np.dtype[np.float64]]:
+    def own(self) -> list[float]:
         """What is neither engine nor encoder."""
-        return np.array(self.total) - np.array(self.engine) - np.array(self.encoder)
+        parts = zip(self.total, self.engine, self.encoder, strict=True)
+        return [total - engine - encoder for total, engine, encoder in parts]
 
     def row(self) -> list[str]:
         """Medians, and the own time's 95th percentile."""
@@ -117,7 +118,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report.close()
 
 
-def measure(report: tables.Report, points: int = POINTS, queries: int = QUESTIONS, long: int = MEMORY_QUERIES) -> None:
+def measure(
+    report: tables.Report, points: int = POINTS, queries: int = QUESTIONS, long: int = MEMORY_QUERIES
+) -> None:
     """Print the tables."""
     corpus = synthetic(points, queries)
     watch = Stopwatch()
@@ -143,7 +146,9 @@ def _searches(report: tables.Report, docs: Collection, corpus: Synthetic, watch:
     hybrid = kinds["hybrid, filter"][0]
     deadline = _sample(corpus, watch, hybrid, filter=_FILTER, deadline=5.0)
     rows.append(["hybrid, filter", "run, deadline", *deadline.row()])
-    rows.append(["hybrid, filter", "arun", *asyncio.run(_asample(corpus, watch, hybrid, filter=_FILTER)).row()])
+    rows.append(
+        ["hybrid, filter", "arun", *asyncio.run(_asample(corpus, watch, hybrid, filter=_FILTER)).row()]
+    )
     report.table(
         f"A query on {len(corpus.passages):,} points, 10 hits: medians of {len(corpus.questions)}",
         ("search", "call", *_COLUMNS),
@@ -195,16 +200,17 @@ async def _asample(corpus: Synthetic, watch: Stopwatch, retriever: Retriever, **
 def _memory(report: tables.Report, docs: Collection, corpus: Synthetic, queries: int) -> None:
     retriever = docs.retriever()
     step = max(1, queries // 20)
-    done, sizes = [], []
+    if _resident() is None:
+        report.skip("memory", "the resident size is read from /proc, which this system lacks")
+        return
+    done: list[int] = []
+    sizes: list[int] = []
     for number in range(queries + queries // 10):
         if number >= queries // 10 and (number - queries // 10) % step == 0:
             gc.collect()
             done.append(number)
-            sizes.append(_resident())
+            sizes.append(_resident() or 0)
         retriever.run(corpus.questions[number % len(corpus.questions)], filter=_FILTER)
-    if None in sizes:
-        report.skip("memory", "the resident size is read from /proc, which this system lacks")
-        return
     slope = float(np.polyfit(done, np.array(sizes, dtype=float), 1)[0])
     columns = ("queries", "MiB before", "MiB after", "growth, bytes a query")
     row = [f"{queries:,}", f"{sizes[0] / 2**20:.1f}", f"{sizes[-1] / 2**20:.1f}", f"{slope:.1f}"]

@@ -31,7 +31,9 @@ class Report:
     _console: Console = field(default_factory=lambda: Console(width=_WIDTH))
     _tables: list[dict[str, Any]] = field(default_factory=list)
 
-    def table(self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], note: str = "") -> None:
+    def table(
+        self, title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]], note: str = ""
+    ) -> None:
         """Print a table; numbers go right, floats with four digits after the point unless they are strings."""
         rows = [list(row) for row in rows]
         shown = Table(title=title, title_justify="left", caption=note or None, caption_justify="left")
@@ -66,7 +68,9 @@ def options(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=first_line)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the tables as JSON too")
     parser.add_argument("--data", metavar="FOLDER", help="where the judged sets are (default ../shared/data)")
-    parser.add_argument("--quick", action="store_true", help="a tiny size that shows that it works, not how well")
+    parser.add_argument(
+        "--quick", action="store_true", help="a tiny size that shows that it works, not how well"
+    )
     return parser
 
 

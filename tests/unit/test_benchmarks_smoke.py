@@ -1,0 +1,80 @@
+"""The measurements run at their smallest size; what they print is for people, what they write is checked."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def benchmark(monkeypatch, tmp_path):
+    """A function that runs one measurement and gives the tables it wrote, by title."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    monkeypatch.setenv("HYDRANT_BENCH_CACHE", str(tmp_path / "cache"))
+
+    def run(name: str, *arguments: str) -> list[dict]:
+        module = importlib.import_module(f"benchmarks.{name}")
+        file = tmp_path / "out.json"
+        module.main(["--json", str(file), *arguments])
+        return json.loads(file.read_text(encoding="utf-8"))["results"]
+
+    yield run
+    for name in [name for name in sys.modules if name.partition(".")[0] == "benchmarks"]:
+        del sys.modules[name]
+
+
+def test_query_overhead_is_what_engine_and_encoder_leave_of_the_total(benchmark):
+    tables = {
+        table["title"].partition(" ")[0]: table
+        for table in benchmark("query", "--quick", "--points", "60")
+        if "title" in table
+    }
+    searches = tables["A"]
+    assert [row[0] for row in searches["rows"]][:4] == ["dense", "BM25", "hybrid", "hybrid, filter"]
+    for row in searches["rows"]:
+        total, engine, encoder, own = map(float, row[2:6])
+        assert 0 < engine < total
+        assert 0 < own < total
+        assert encoder < own + engine
+
+
+def test_a_set_that_is_not_on_this_machine_is_skipped_with_the_reason(benchmark, tmp_path):
+    results = benchmark("quality", "--quick", "--data", str(tmp_path / "nowhere"))
+    assert results[0]["note"].startswith("skipped cookbook-docs/test: ")
+    assert "HYDRANT_BENCH_DATA" in results[0]["note"]
+    assert results[1]["rows"] == []
+
+
+def test_quality_of_a_set_with_obvious_answers_is_perfect(benchmark, tmp_path):
+    folder = tmp_path / "data" / "cookbook-docs"
+    (folder / "qrels").mkdir(parents=True)
+    texts = {
+        "a": "Keys are rotated every month.",
+        "b": "Whales sing at night.",
+        "c": "Bread needs salt and time.",
+    }
+    lines = [json.dumps({"_id": name, "title": "", "text": text}) for name, text in texts.items()]
+    (folder / "corpus.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    queries = {"q1": "when are keys rotated", "q2": "do whales sing", "q3": "what bread needs"}
+    lines = [json.dumps({"_id": name, "text": text}) for name, text in queries.items()]
+    (folder / "queries.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    rows = ["query-id\tcorpus-id\tscore", "q1\ta\t1", "q2\tb\t1", "q3\tc\t1"]
+    (folder / "qrels" / "test.tsv").write_text("\n".join(rows), encoding="utf-8")
+
+    results = benchmark("quality", "--quick", "--data", str(tmp_path / "data"))
+
+    assert [row[3] for row in results[0]["rows"]] == ["dense, exact", "BM25", "hybrid, default"]
+    assert [row[4] for row in results[0]["rows"]] == [1.0, 1.0, 1.0]
+    assert results[0]["rows"][2][6] == "second run identical"
+
+
+def test_ingest_measures_the_model_and_the_indexer_on_the_same_passages(benchmark):
+    rows = benchmark("ingest", "--quick", "--number", "6", "--no-peers")[0]["rows"]
+    assert rows[0][:2] == ["manual", 6]
+    assert float(rows[0][4]) > 0
