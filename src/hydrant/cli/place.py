@@ -137,15 +137,18 @@ def _connected(url: str) -> QdrantClient:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            client = QdrantClient(url=url, api_key=os.environ.get(KEY_VARIABLE), timeout=_TIMEOUT)
+            # The client would compare versions in a thread of its own, whose failure is a traceback on the terminal.
+            client = QdrantClient(
+                url=url, api_key=os.environ.get(KEY_VARIABLE), timeout=_TIMEOUT, check_compatibility=False
+            )
         except ValueError as error:
             msg = (
                 f"{url!r} is not the address of a server: {error}; give something like http://localhost:6333"
             )
             raise ServerProblem(msg) from error
     for warning in caught:
-        # Whether it can be reached at all, the first real request says better.
-        if issubclass(warning.category, UserWarning) and "Failed to obtain" not in str(warning.message):
+        # Such as a key that travels unencrypted.
+        if issubclass(warning.category, UserWarning):
             note(f"warning: {warning.message}")
     return client
 
