@@ -23,9 +23,15 @@ Ranking = Sequence[tuple[Id, float]]
 
 
 class Fusion(ABC):
-    """A way to make one ranking of several. Immutable and comparable."""
+    """A way to make one ranking of several. Immutable and comparable.
+
+    Attributes:
+        weights: How much each source counts, where the fusion has weights.
+        by_rank: Whether only ranks count, so that it does not matter on which scale the scores are.
+    """
 
     weights: Mapping[str, float] | None = None
+    by_rank: bool = False
 
     def query(self) -> models.Query | None:
         """The fusion as Qdrant computes it, None where it has to be computed here."""
@@ -54,6 +60,9 @@ class Fusion(ABC):
         if unknown:
             msg = f"fusion weights name {unknown}, but the sources are {sorted(sources)}"
             raise ConfigurationError(msg)
+        if not any(_weight(self.weights, name) for name in sources):
+            msg = f"at least one weight must be above 0, got {dict(self.weights)!r} for the sources {sorted(sources)}"
+            raise ConfigurationError(msg)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +80,13 @@ class Rrf(Fusion):
     k: int = 60
     weights: Mapping[str, float] | None = field(default=None, hash=False)
 
+    by_rank = True
+
     def __post_init__(self) -> None:
         if isinstance(self.k, bool) or not isinstance(self.k, int) or self.k < 1:
             msg = f"k of Rrf must be a whole number of at least 1, got {self.k!r}"
             raise ConfigurationError(msg)
-        _check_weights(self.weights)
+        object.__setattr__(self, "weights", _checked(self.weights))
 
     def query(self) -> models.Query | None:
         """Qdrant's RRF, where every source counts the same."""
@@ -126,7 +137,7 @@ class Convex(Fusion):
     weights: Mapping[str, float] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
-        _check_weights(self.weights)
+        object.__setattr__(self, "weights", _checked(self.weights))
 
     def fuse(self, rankings: Mapping[str, Ranking[Id]]) -> list[tuple[Id, float]]:
         """See `Fusion.fuse`."""
@@ -149,16 +160,18 @@ def _rrf_query(k: int) -> models.RrfQuery:
     return models.RrfQuery(rrf=models.Rrf(k=k))
 
 
-def _check_weights(weights: Mapping[str, float] | None) -> None:
+def _checked(weights: Mapping[str, float] | None) -> Mapping[str, float] | None:
+    """The weights as a mapping of our own."""
     if weights is None:
-        return
+        return None
+    if not isinstance(weights, Mapping):
+        msg = f"weights must be a mapping such as {{'dense': 2.0}}, got {weights!r}"
+        raise ConfigurationError(msg)
     for name, weight in weights.items():
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
             msg = f"weight of source {name!r} must be a number of at least 0, got {weight!r}"
             raise ConfigurationError(msg)
-    if not any(weights.values()):
-        msg = f"at least one weight must be above 0, got {dict(weights)!r}"
-        raise ConfigurationError(msg)
+    return dict(weights)
 
 
 def _weight(weights: Mapping[str, float] | None, name: str) -> float:

@@ -58,7 +58,8 @@ class Search:
             return self._single(page)
         levels = depths(page, max(self.depth, page.limit))
         query = self.fusion.query()
-        if query is None:
+        # Qdrant's score fusion takes the larger distance for the better score.
+        if query is None or (self._measure_distances() and not self.fusion.by_rank):
             return self._fused_here(self.fusion, levels, page)
         if len(levels) == 1:
             return self._fused_there(query, levels[0], page)
@@ -102,20 +103,29 @@ class Search:
         names = [ask.source for ask in self.builder.asks]
         own = {name: self._source_order(name, points) for name, points in zip(names, answers, strict=True)}
         fused = [
-            in_pairs_order(fusion.fuse({name: _pairs(points[:depth]) for name, points in own.items()}))
+            in_pairs_order(
+                fusion.fuse({name: self._pairs(name, points[:depth]) for name, points in own.items()})
+            )
             for depth in levels
         ]
         ranking = concatenated(fused)
         kept = [pair for pair in ranking if self.threshold is None or pair[1] >= self.threshold]
         return (yield from self._with_payloads(kept[page.offset : page.end], _stage_scores(own)))
 
-    def _source_order(self, name: str, points: Points) -> Points:
+    def _is_distance(self, name: str) -> bool:
         vector = self.collection.profile.dense.get(self.collection.sources[name].vector)
-        if vector is None or vector.more_is_better:
-            return in_order(points)
+        return vector is not None and not vector.more_is_better
+
+    def _measure_distances(self) -> bool:
+        return any(self._is_distance(ask.source) for ask in self.builder.asks)
+
+    def _source_order(self, name: str, points: Points) -> Points:
+        return in_order(points, descending=not self._is_distance(name))
+
+    def _pairs(self, name: str, points: Points) -> list[tuple[Any, float]]:
         # Fusion formulas want higher to be better: a distance counts as its negative.
-        negated = [point.model_copy(update={"score": -point.score}) for point in points]
-        return in_order(negated)
+        sign = -1.0 if self._is_distance(name) else 1.0
+        return [(point.id, sign * point.score) for point in points]
 
     def _explaining(self, depth: int) -> list[models.QueryRequest]:
         if not self.explain:
@@ -134,9 +144,10 @@ class Search:
                 raise
             server = yield QdrantCall(self.collection.clients, "info", repeatable=True)
             msg = (
-                f"Qdrant {server.version} refused the search in collection {self.collection.name!r} ({error}); "
-                "an RRF constant needs a server of version 1.16 or later, other fusions run on any: fusion=Dbsf()"
+                f"Qdrant {server.version} refused the search in collection {self.collection.name!r}: {error}"
             )
+            if any(isinstance(request.query, models.RrfQuery) for request in requests):
+                msg += "; an RRF constant needs a server of version 1.16 or later, other fusions run on any: fusion=Dbsf()"
             raise CollectionError(msg) from error
         return [response.points for response in responses]
 
@@ -155,10 +166,6 @@ class Search:
             if each in payloads
         ]
         return Found(points, ranks)
-
-
-def _pairs(points: Points) -> list[tuple[Any, float]]:
-    return [(point.id, point.score) for point in points]
 
 
 def in_pairs_order(ranking: Sequence[tuple[Any, float]]) -> list[tuple[Any, float]]:

@@ -11,12 +11,13 @@ from qdrant_client import models
 
 from hydrant.collection.base import CollectionBase
 from hydrant.encode.base import Encode
-from hydrant.errors import ConfigurationError, InputError, VectorMismatch
+from hydrant.errors import ConfigurationError, InputError
 from hydrant.flow import Flow
 from hydrant.pipeline import Stage
 from hydrant.retrieve.fusion import Fusion, Rrf
 from hydrant.retrieve.ranking import Found, Search
 from hydrant.retrieve.request import Ask, Page, RequestBuilder
+from hydrant.retrieve.vectors import checked_dense, checked_sparse
 from hydrant.types import Degradation, Hit, Passage, Query, SearchState, StageScore
 
 # How many candidates each source contributes at least; chosen in benchmarks/README.md ("Default fusion").
@@ -46,8 +47,8 @@ class Retriever(Stage):
     sources: tuple[str, ...] = ()
     fusion: Fusion = DEFAULT_FUSION
     depth: int = DEFAULT_DEPTH
-    thresholds: Mapping[str, float] = field(default_factory=dict)
-    params: models.SearchParams | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict, hash=False)
+    params: models.SearchParams | None = field(default=None, hash=False)
     explain: bool = False
 
     name = "retrieve"
@@ -65,13 +66,32 @@ class Retriever(Stage):
         if unknown:
             msg = f"collection {self.collection.name!r} has the sources {sorted(have)}; got {unknown}"
             raise ConfigurationError(msg)
+        if len(set(sources)) < len(sources):
+            msg = f"a source can be asked once, got {list(sources)}"
+            raise ConfigurationError(msg)
+        self._check_thresholds(sources)
+        if not isinstance(self.fusion, Fusion):
+            msg = (
+                f"fusion must be one of hydrant's, such as Rrf(k=60), Dbsf() or Convex(), got {self.fusion!r}"
+            )
+            raise ConfigurationError(msg)
+        self.fusion.check(sources)
+        object.__setattr__(self, "sources", sources)
+        object.__setattr__(self, "thresholds", dict(self.thresholds))
+
+    def _check_thresholds(self, sources: Sequence[str]) -> None:
+        if not isinstance(self.thresholds, Mapping):
+            msg = f"thresholds must be a mapping such as {{'dense': 0.3}}, got {self.thresholds!r}"
+            raise ConfigurationError(msg)
         stages = sources if len(sources) == 1 else (*sources, FUSION)
         idle = sorted(set(self.thresholds) - set(stages))
         if idle:
             msg = f"thresholds may name {sorted(stages)} here; got {idle}"
             raise ConfigurationError(msg)
-        self.fusion.check(sources)
-        object.__setattr__(self, "sources", sources)
+        for name, value in self.thresholds.items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+                msg = f"threshold of {name!r} must be a finite number, got {value!r}"
+                raise ConfigurationError(msg)
 
     def flow(self, state: SearchState) -> Flow[SearchState]:
         """Encode the query, ask Qdrant once, read the passages.
@@ -101,16 +121,23 @@ class Retriever(Stage):
             self.collection.sources[name].encoder.warm_up()
 
     def _asks(self, query: Query) -> Flow[list[Ask]]:
+        have = self.collection.sources
+        unknown = sorted(set(query.vectors) - set(have))
+        if unknown:
+            msg = f"collection {self.collection.name!r} has the sources {sorted(have)}; got query vectors for {unknown}"
+            raise InputError(msg)
         asks = []
         for name in self.sources:
             source = self.collection.sources[name]
             vector = query.vectors.get(name)
             if vector is None:
                 vector = (yield Encode(source.encoder, [query.text], "query"))[0]
-            if isinstance(vector, models.SparseVector) and not vector.indices:
-                continue
             if source.encoder.kind == "dense":
-                vector = _checked(vector, self.collection.profile.dense[source.vector].size, name)
+                vector = checked_dense(vector, self.collection.profile.dense[source.vector].size, name)
+            else:
+                vector = checked_sparse(vector, name)
+                if not vector.indices:
+                    continue
             asks.append(Ask(name, source.vector or None, vector, self.thresholds.get(name)))
         return asks
 
@@ -136,18 +163,3 @@ class Retriever(Stage):
             point_id = point.id if isinstance(point.id, int) else str(point.id)
             hits.append(Hit(passage, score, {**own, stage: StageScore(score, rank)}, point_id))
         return hits
-
-
-def _checked(vector: Any, size: int, source: str) -> list[float]:
-    values: list[float] = vector if isinstance(vector, list) else [float(value) for value in vector]
-    if len(values) != size:
-        msg = (
-            f"the query vector of source {source!r} has {len(values)} dimensions, the collection's have {size}; "
-            "open the collection with the encoder that made it"
-        )
-        raise VectorMismatch(msg)
-    # One NaN or infinity makes the sum one too.
-    if not math.isfinite(sum(values)):
-        msg = f"the query vector of source {source!r} has values that are not finite"
-        raise VectorMismatch(msg)
-    return values

@@ -1,0 +1,56 @@
+"""Query vectors that come from outside, checked before anything is asked."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from qdrant_client import models
+
+from hydrant.errors import VectorMismatch
+
+
+def checked_dense(vector: Any, size: int, source: str) -> list[float]:
+    """The vector as a list of `size` finite floats.
+
+    Raises:
+        VectorMismatch: It is something else.
+    """
+    try:
+        values: list[float] = vector if isinstance(vector, list) else [float(value) for value in vector]
+        # One NaN or infinity makes the sum one too.
+        finite = math.isfinite(sum(values))
+    except (TypeError, ValueError) as error:
+        msg = f"the query vector of source {source!r} must be {size} numbers, got {type(vector).__name__}: {error}"
+        raise VectorMismatch(msg) from error
+    if len(values) != size:
+        msg = (
+            f"the query vector of source {source!r} has {len(values)} dimensions, the collection's have {size}; "
+            "open the collection with the encoder that made it"
+        )
+        raise VectorMismatch(msg)
+    if not finite:
+        msg = f"the query vector of source {source!r} has values that are not finite"
+        raise VectorMismatch(msg)
+    return values
+
+
+def checked_sparse(vector: Any, source: str) -> models.SparseVector:
+    """The vector, with as many finite values as different indices.
+
+    Raises:
+        VectorMismatch: It is something else.
+    """
+    if not isinstance(vector, models.SparseVector):
+        msg = f"the query vector of source {source!r} must be a models.SparseVector, got {type(vector).__name__}"
+        raise VectorMismatch(msg)
+    if not len(vector.indices) == len(set(vector.indices)) == len(vector.values):
+        msg = (
+            f"the query vector of source {source!r} needs one value for each of its different indices, got "
+            f"{len(vector.values)} values and {len(vector.indices)} indices, {len(set(vector.indices))} of them different"
+        )
+        raise VectorMismatch(msg)
+    if not math.isfinite(sum(vector.values)):
+        msg = f"the query vector of source {source!r} has values that are not finite"
+        raise VectorMismatch(msg)
+    return vector
