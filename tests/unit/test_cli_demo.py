@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from types import SimpleNamespace
@@ -96,6 +97,15 @@ def test_an_index_of_another_text_is_made_anew(finished, small, tmp_path):
     assert stored(tmp_path / "index") == size
     assert "indexing" in run(tmp_path / "index", "--rebuild").stderr
     assert stored(tmp_path / "index") == size
+
+
+def test_a_missed_deadline_is_an_error_and_not_an_abort_while_the_model_goes_on(finished):
+    command = [sys.executable, "-m", "hydrant.cli.main", "search", "for loops " * 50, "--deadline", "0.001"]
+    where = ["--path", str(finished.folder), "-c", collection_name()]
+    done = subprocess.run([*command, *where], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "--deadline" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_a_blank_question_is_refused(finished):

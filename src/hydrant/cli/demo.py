@@ -115,20 +115,29 @@ def _stay_offline() -> None:
 def _indexed(client: QdrantClient, passages: list[Passage], *, rebuild: bool) -> Collection:
     """The finished collection. Only what is missing is indexed; an index of another text is made anew."""
     name = collection_name()
-    if rebuild and client.collection_exists(name):
-        client.delete_collection(name)
+    missing = len(passages)
+    if client.collection_exists(name):
+        missing, foreign = _compared(client, name, passages)
+        # Another patch release of Python has another text, another Hydrant may cut it elsewhere.
+        if rebuild or foreign:
+            client.delete_collection(name)
+            missing = len(passages)
     docs = _opened(client, name)
-    if docs.count() != len(passages):
-        note(f"indexing {len(passages)} passages of the Python {sys.version.split()[0]} reference (once)")
-        docs.indexer().add(passages)
-    if docs.count() > len(passages):
-        # An older patch release of Python, or an older Hydrant, cut other passages.
-        docs.drop()
-        docs = _opened(client, name)
+    if missing:
+        note(f"indexing {missing} passages of the Python {sys.version.split()[0]} reference (once)")
         docs.indexer().add(passages)
     with busy("loading the model"):
         docs.warm_up()
     return docs
+
+
+def _compared(client: QdrantClient, name: str, passages: list[Passage]) -> tuple[int, int]:
+    """How many of the passages a collection lacks, and how many others it has."""
+    from hydrant.collection.ids import content_id
+
+    ids = {content_id(passage, None) for passage in passages}
+    present = len(client.retrieve(name, ids=list(ids), with_payload=False, with_vectors=False))
+    return len(ids) - present, client.count(name, exact=True).count - present
 
 
 def _opened(client: QdrantClient, name: str) -> Collection:

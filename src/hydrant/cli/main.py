@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import atexit
+import os
+import sys
+from contextlib import suppress
+from typing import Annotated, Any
 
 import typer
 
@@ -22,7 +26,35 @@ _EPILOG = """[bold]Start here[/]: hydrant demo
 [bold]Exit codes[/]: 0 done, 1 an error or documents that failed, 2 wrong usage, 130 interrupted.
 """
 
-app = typer.Typer(
+
+class Program(typer.Typer):
+    """The program as the shell starts it, which ends in good order even while a model is still computing.
+
+    A call that missed its deadline, or that Ctrl-C left behind, goes on in a thread of its own. An interpreter that is
+    taken down around it makes torch abort the process, with a message and an exit code of its own.
+    """
+
+    _code: int = 1
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the program."""
+        # What is registered first runs last, after every library's own work at exit.
+        atexit.register(self._leave)
+        try:
+            return super().__call__(*args, **kwargs)
+        except SystemExit as ending:
+            self._code = ending.code if isinstance(ending.code, int) else int(ending.code is not None)
+            raise
+
+    def _leave(self) -> None:
+        for stream in (sys.stdout, sys.stderr):
+            # Whoever read it may be gone, or it was closed before.
+            with suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(self._code)
+
+
+app = Program(
     name="hydrant",
     help=_HELP,
     epilog=_EPILOG,
