@@ -10,8 +10,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import StatusCode
 
-from hydrant import flow as flows
-from hydrant.flow import Effect, Together, Within, arun, run
+from hydrant.flow import Effect, Together, Within, arun, run, tracing
 
 
 @pytest.fixture
@@ -19,7 +18,7 @@ def exported(monkeypatch):
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(flows, "_TRACER", provider.get_tracer("hydrant"))
+    monkeypatch.setattr(tracing, "_TRACER", provider.get_tracer("hydrant"))
     yield exporter, provider.get_tracer("caller")
     provider.shutdown()
 
