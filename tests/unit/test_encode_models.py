@@ -79,6 +79,21 @@ def test_folder_that_holds_no_model_says_so(tmp_path):
         DenseEncoder(tmp_path).warm_up()
 
 
+@pytest.mark.parametrize("name", ["my model", "owner/näme", "owner/model:latest"])
+def test_name_that_the_hub_cannot_have_is_refused_without_asking(name, monkeypatch):
+    monkeypatch.setattr("hydrant.encode.models._ask_hub", lambda *_: pytest.fail("the hub was asked"))
+    with pytest.raises(ModelNotFound, match=f"'{name}' is neither a folder nor a possible name"):
+        find_model(name, {})
+
+
+def test_damaged_weights_are_an_error_of_ours(cache):
+    (weights,) = cache.rglob("*.safetensors")
+    weights.unlink()
+    weights.write_bytes(b"\x00" * 100)
+    with pytest.raises(ModelNotFound, match="could not be loaded from"):
+        DenseEncoder(weights.parent, device="cpu").warm_up()
+
+
 def test_cached_model_is_loaded_without_asking_the_hub(cache, monkeypatch):
     def asked(*_):
         pytest.fail("the hub was asked")

@@ -151,13 +151,14 @@ def _load(name: str, options: Mapping[str, Any]) -> SentenceTransformer:
 
 
 def _load_from(source: Source, name: str, options: Mapping[str, Any]) -> SentenceTransformer:
+    from safetensors import SafetensorError
     from sentence_transformers import SentenceTransformer
 
     arguments = {**options, "local_files_only": source.local_only}
     try:
         with _without_bars(silent=source.local_only):
             return SentenceTransformer(source.location, **arguments)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         msg = f"model {name!r} could not be loaded from {source.location!r}: {error}"
         raise ModelNotFound(msg) from error
 

@@ -20,8 +20,8 @@ from hydrant.encode.backends import (
     object_name,
 )
 from hydrant.encode.base import Encoder, Role, mismatch
+from hydrant.encode.identity import deciding, same_vectors, source_record
 from hydrant.encode.lazy import Lazy
-from hydrant.encode.models import fingerprint, local_folder, same_name
 from hydrant.encode.texts import checked_texts
 from hydrant.encode.vectors import checked_rows, finished, length_sorted_batches
 from hydrant.errors import ConfigurationError, UnknownArgument
@@ -204,7 +204,7 @@ class DenseEncoder(Encoder):
         names = {
             role: source if isinstance(source, str) else id(source) for role, source in self._sources.items()
         }
-        settings = replace(self._settings, batch_size=1, options=_deciding(self._settings.options))
+        settings = replace(self._settings, batch_size=1, options=deciding(self._settings.options))
         return json.dumps([names, asdict(settings)], sort_keys=True)
 
     def __repr__(self) -> str:
@@ -285,10 +285,10 @@ class DenseEncoder(Encoder):
         settings = self._settings
         named: dict[str, Any] = {
             "encoder": "dense",
-            **_source_record(self._sources["document"], settings.options),
+            **source_record(self._sources["document"], settings.options),
         }
         if "query" in self._sources:
-            named["query"] = _source_record(self._sources["query"], settings.options)
+            named["query"] = source_record(self._sources["query"], settings.options)
         return {**named, "truncate_dim": settings.truncate_dim, "normalize": settings.normalize}
 
     def _foreseen(self, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -300,42 +300,6 @@ class DenseEncoder(Encoder):
         if self._settings.max_tokens is not None:
             foreseen["max_tokens"] = self._settings.max_tokens
         return foreseen
-
-
-def same_vectors(given: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
-    """Whether two records stand for the same vectors.
-
-    One model may go by several names: with or without its owner on the hub, or in folders that hold the same files.
-    """
-    if not _same_model(given, stored) or ("query" in given) != ("query" in stored):
-        return False
-    if "query" in given and not _same_model(given["query"], stored["query"]):
-        return False
-    naming = {"model", "weights", "revision", "query"}
-    keys = (given.keys() | stored.keys()) - naming
-    return all(given.get(key) == stored.get(key) for key in keys)
-
-
-def _same_model(given: Mapping[str, Any], stored: Mapping[str, Any]) -> bool:
-    weights = given.get("weights"), stored.get("weights")
-    if None not in weights:
-        return weights[0] == weights[1]
-    same = same_name(str(given.get("model")), str(stored.get("model")))
-    return same and given.get("revision") == stored.get("revision")
-
-
-def _source_record(source: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    name = source if isinstance(source, str) else object_name(source)
-    folder = local_folder(name) if isinstance(source, str) or is_sentence_transformer(source) else None
-    if folder is not None:
-        return {"model": str(folder), "weights": fingerprint(folder)}
-    if not isinstance(source, str) and not is_sentence_transformer(source):
-        return {"model": name, "object": True}
-    return {"model": name, **({} if options.get("revision") is None else {"revision": options["revision"]})}
-
-
-def _deciding(options: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {"revision": options.get("revision")}
 
 
 def _given(value: Any, otherwise: Any) -> Any:

@@ -121,15 +121,20 @@ def _owned(name: str) -> str:
 
 def _cached(name: str, options: Mapping[str, Any]) -> bool:
     from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
 
     cache = options.get("cache_folder")
     if cache is None:
         cache = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
-    # A name without an owner may be one of the few old ones that really have none.
-    return any(
-        isinstance(try_to_load_from_cache(full, "config.json", cache, options.get("revision")), str)
-        for full in {name, _owned(name)}
-    )
+    try:
+        # A name without an owner may be one of the few old ones that really have none.
+        return any(
+            isinstance(try_to_load_from_cache(full, "config.json", cache, options.get("revision")), str)
+            for full in {name, _owned(name)}
+        )
+    except HFValidationError as error:
+        msg = f"model {name!r} is neither a folder nor a possible name on the hub: {error}"
+        raise ModelNotFound(msg) from error
 
 
 def _ask_hub(name: str, options: Mapping[str, Any]) -> str | None:
