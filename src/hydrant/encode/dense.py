@@ -219,8 +219,12 @@ class DenseEncoder(Encoder):
 
     def _collected(self, texts: Sequence[str], role: Role) -> npt.NDArray[np.float32]:
         checked = checked_texts(texts)
+        batches = self._batches(checked, role)
+        if 0 < len(checked) <= self._settings.batch_size:
+            # A query: its one batch is the answer, in the order it came.
+            return next(batches)[1]
         vectors = np.empty((len(checked), self.dimensions), dtype=np.float32)
-        for positions, rows in self._batches(checked, role):
+        for positions, rows in batches:
             vectors[positions] = rows
         return vectors
 

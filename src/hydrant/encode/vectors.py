@@ -31,8 +31,11 @@ class Batch:
 def length_sorted_batches(texts: Sequence[str], size: int) -> list[Batch]:
     """All texts in batches of like length, so that little of a batch is padding.
 
-    The longest come first: where memory is too small for them, that shows at once.
+    The longest come first: where memory is too small for them, that shows at once. Texts that fit into one batch stay
+    in their order.
     """
+    if 0 < len(texts) <= size:
+        return [Batch(list(texts), list(range(len(texts))))]
     order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
     return [
         Batch([texts[index] for index in part], part)
@@ -60,9 +63,8 @@ def checked_rows(raw: Any, batch: Batch, width: int, model: str) -> npt.NDArray[
             f"shape {rows.shape}"
         )
         raise EncodingError(msg)
-    finite = np.isfinite(rows).all(axis=1)
-    if not finite.all():
-        first = int(np.argmin(finite))
+    if not np.isfinite(rows).all():
+        first = int(np.argmin(np.isfinite(rows).all(axis=1)))
         msg = (
             f"model {model} returned a vector with NaN or infinity for texts[{batch.positions[first]}], which begins "
             f"{shown(batch.texts[first])}; leave that text out, or load the model in float32"
