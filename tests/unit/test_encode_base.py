@@ -62,15 +62,6 @@ def test_unknown_role_is_refused():
         Encode(Lengths(), ["x"], "passage")
 
 
-@given(st.lists(st.text(max_size=4), max_size=20))
-def test_batches_of_any_encoder_cover_every_position_once(texts):
-    seen = {}
-    for positions, rows in Lengths().encode_document_batches(texts):
-        assert len(positions) == len(rows) <= 3
-        seen.update(zip(positions, rows[:, 0].tolist(), strict=True))
-    assert seen == {index: float(len(text)) for index, text in enumerate(texts)}
-
-
 def test_encoders_are_equal_by_their_records():
     assert Lengths(2) == Lengths(2)
     assert hash(Lengths(2)) == hash(Lengths(2))

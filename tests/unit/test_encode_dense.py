@@ -79,15 +79,10 @@ def test_query_vectors_are_lists_of_python_floats(minilm):
     assert type(vector[0]) is float
 
 
-def test_batches_come_as_they_are_ready_and_cover_every_position(minilm):
-    expected = minilm.encode_document(TEXTS)
-    batches = list(minilm.encode_document_batches(TEXTS))
-    assert [len(positions) for positions, _ in batches] == [2, 2, 1]
-    assert batches[0][0] == [3, 1], "the longest come first"
-    together = np.empty_like(expected)
-    for positions, rows in batches:
-        together[positions] = rows
-    np.testing.assert_array_equal(together, expected)
+def test_every_vector_stands_at_its_texts_position_whatever_the_batches(minilm):
+    together = minilm.encode_document(TEXTS)
+    alone = np.concatenate([minilm.encode_document([text]) for text in TEXTS])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
 @given(st.lists(st.text(max_size=20), max_size=30), st.integers(1, 7))
@@ -104,7 +99,6 @@ def test_length_sorted_batches_hold_every_text_once_at_its_position(texts, size)
 def test_no_texts_give_no_vectors(minilm):
     assert minilm.encode_document([]).shape == (0, 384)
     assert minilm.encode_query([]) == []
-    assert list(minilm.encode_document_batches([])) == []
 
 
 @settings(max_examples=8)

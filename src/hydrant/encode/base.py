@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from hydrant.errors import ConfigurationError, EncoderMismatch
@@ -73,18 +73,6 @@ class Encoder(ABC):
             InputError: One of the texts is not a string.
             EncodingError: The model returned something that is not a usable vector.
         """
-
-    def encode_document_batches(self, texts: Sequence[str]) -> Iterator[tuple[list[int], Encoded]]:
-        """The vectors of `encode_document`, batch by batch as they become ready.
-
-        Yields:
-            The positions in `texts` that the batch covers, in no particular order, and their vectors. Every position
-            comes exactly once.
-        """
-        size = self.batch_size
-        for start in range(0, len(texts), size):
-            part = texts[start : start + size]
-            yield list(range(start, start + len(part))), self.encode_document(part)
 
     @abstractmethod
     def record(self) -> dict[str, Any]:

@@ -154,16 +154,6 @@ class DenseEncoder(Encoder):
         """A float32 array with one row for each text, [len(texts), dimensions]."""
         return self._collected(texts, "document")
 
-    def encode_document_batches(
-        self, texts: Sequence[str]
-    ) -> Iterator[tuple[list[int], npt.NDArray[np.float32]]]:
-        """The vectors of `encode_document`, batch by batch, texts of like length together, the longest first.
-
-        Yields:
-            The positions in `texts` that the batch covers, and their vectors.
-        """
-        return self._batches(checked_texts(texts), "document")
-
     def count_truncated(self, texts: Sequence[str]) -> int:
         """How many of the documents are longer than the model reads, by its own tokens."""
         checked = checked_texts(texts)
