@@ -97,17 +97,18 @@ class Search:
         return (yield from self._with_payloads(ranking, self._ranks(answers[len(levels) :])))
 
     def _fused_here(self, fusion: Fusion, levels: Sequence[int], page: Page) -> Flow[Found]:
-        # Without payloads: those of every candidate would take longer than asking again for those of the page.
-        part = Part(levels[-1], payload=False)
-        answers = yield from self._ask([self.builder.alone(ask, part) for ask in self.builder.asks])
-        names = [ask.source for ask in self.builder.asks]
-        own = {name: self._source_order(name, points) for name, points in zip(names, answers, strict=True)}
-        fused = [
-            in_pairs_order(
-                fusion.fuse({name: self._pairs(name, points[:depth]) for name, points in own.items()})
-            )
-            for depth in levels
-        ]
+        # Every depth in a request of its own: which of several equal scores come within it is the engine's choice, and
+        # the same choice only where the same number is asked for. Without payloads: those of every candidate would
+        # take longer than asking again for those of the page.
+        asks = self.builder.asks
+        requests = [self.builder.alone(ask, Part(depth, payload=False)) for depth in levels for ask in asks]
+        answers = iter((yield from self._ask(requests)))
+        fused = []
+        own: dict[str, Points] = {}
+        for _ in levels:
+            own = {ask.source: self._source_order(ask.source, next(answers)) for ask in asks}
+            pairs = {name: self._pairs(name, points) for name, points in own.items()}
+            fused.append(in_pairs_order(fusion.fuse(pairs)))
         ranking = concatenated(fused)
         kept = [pair for pair in ranking if self.threshold is None or pair[1] >= self.threshold]
         return (yield from self._with_payloads(kept[page.offset : page.end], _stage_scores(own)))
