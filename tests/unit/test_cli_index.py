@@ -172,6 +172,12 @@ def test_records_come_from_a_file_and_bad_lines_are_named(work):
     assert [hit["id"] for hit in found["hits"]] == ["b"]
 
 
+def test_a_line_that_nests_too_deep_stops_no_other(work):
+    (work / "corpus.jsonl").write_text("[" * 100_000 + '\n{"text": "a record"}\n')
+    report = indexed("--jsonl", "corpus.jsonl")
+    assert (report["added"], len(report["failures"])) == (1, 1)
+
+
 def test_records_come_from_standard_input(work):
     assert indexed("--jsonl", "-", input='{"text": "a pipe full of words"}\n')["added"] == 1
 

@@ -67,8 +67,8 @@ def _console(stream: TextIO) -> Console:
 
 
 def _survive_odd_characters(stream: Any) -> None:
-    """A terminal that cannot show a character shows a question mark instead of ending the program."""
-    if not _speaks_utf8(stream) and hasattr(stream, "reconfigure"):
+    """What cannot be shown is a question mark: other alphabets on an ASCII terminal, file names that are not UTF-8."""
+    if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="replace")
 
 

@@ -52,7 +52,7 @@ class Records:
                 continue
             try:
                 yield self._record(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 self._fail(number, error)
 
     def with_failures(self, report: IndexReport) -> IndexReport:
@@ -66,7 +66,7 @@ class Records:
             raise InputError(msg)
         return record
 
-    def _fail(self, number: int, error: ValueError) -> None:
+    def _fail(self, number: int, error: Exception) -> None:
         from hydrant.ingest.report import Failure
 
         reason = str(error) if isinstance(error, InputError) else f"is not JSON: {error}"
