@@ -43,6 +43,7 @@ _KINDS: Mapping[str, type[HydrantError]] = {
     "bad request": InputError,
     "wrong input": InputError,
     "failed to parse": InputError,
+    "no point with id": InputError,
 }
 
 

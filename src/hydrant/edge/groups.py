@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from qdrant_client import models
 
+from hydrant.edge.convert.ids import is_point_id
 from hydrant.edge.convert.queries import Level, Selection, to_engine_selector
 from hydrant.edge.convert.results import to_scored_points
 from hydrant.edge.options import check_options
@@ -132,10 +133,11 @@ class GroupCalls(Reads):
         payload = with_lookup.with_payload if with_lookup.with_payload is not None else True
         vectors = with_lookup.with_vectors if with_lookup.with_vectors is not None else False
         for group in groups:
-            found = self.retrieve(
-                with_lookup.collection, [group.id], with_payload=payload, with_vectors=vectors
-            )
-            group.lookup = found[0] if found else None
+            if is_point_id(group.id):
+                found = self.retrieve(
+                    with_lookup.collection, [group.id], with_payload=payload, with_vectors=vectors
+                )
+                group.lookup = found[0] if found else None
 
 
 def _dressed(point: models.ScoredPoint, shown: dict[Any, models.Record]) -> models.ScoredPoint:

@@ -32,6 +32,15 @@ def to_engine_id(value: Any) -> int | UUID:
     raise InputError(message)
 
 
+def is_point_id(value: Any) -> bool:
+    """Whether a value could be a point's id."""
+    try:
+        to_engine_id(value)
+    except InputError:
+        return False
+    return True
+
+
 def to_engine_ids(values: Iterable[Any]) -> list[int | UUID | str]:
     """Point ids as the engine takes them; raises as `to_engine_id` does."""
     return [to_engine_id(value) for value in values]
