@@ -38,7 +38,7 @@ format: $(VENV)/.installed  ## Let ruff write the layout
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-clean:  ## Remove the environment, caches and the demo's index
+clean:  ## Remove the environment and the caches
 	rm -rf $(VENV) .hydrant .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/pip:

@@ -2,18 +2,20 @@
 
 `concurrent.futures` joins its threads when the interpreter exits, and `asyncio.run` joins the default executor's, so one
 call that hangs would keep the whole program from ending. These threads are daemons, grow with demand and are kept for
-reuse; a caller may stop waiting for one and leave it behind.
+reuse; a caller may stop waiting for one and leave it behind. At exit they are given two seconds, no more.
 """
 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import contextvars
 import itertools
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -22,6 +24,9 @@ S = TypeVar("S")
 
 # An idle thread ends after this many seconds, so that a burst does not leave its threads behind.
 _IDLE_SECONDS = 30.0
+# A call that computes inside native code when the interpreter is taken down can abort the whole process. One that was left
+# behind by a deadline mostly ends soon after: it is given this long.
+_EXIT_SECONDS = 2.0
 
 
 class Ticket:
@@ -75,6 +80,7 @@ class DaemonPool:
         self._name = name
         self._numbers = itertools.count(1)
         self._idle: list[queue.SimpleQueue[Callable[[], None]]] = []
+        self._running: set[Ticket] = set()
         self._lock = threading.Lock()
 
     def submit(self, function: Callable[..., Any], *args: Any) -> Ticket:
@@ -84,8 +90,10 @@ class DaemonPool:
 
         def job() -> None:
             context.run(ticket.perform, function, args)
+            self._running.discard(ticket)
 
         with self._lock:
+            self._running.add(ticket)
             inbox = self._idle.pop() if self._idle else None
         if inbox is None:
             inbox = queue.SimpleQueue()
@@ -131,9 +139,18 @@ class DaemonPool:
         await done
         return ticket.result()  # type: ignore[no-any-return]
 
+    def drain(self, seconds: float) -> None:
+        """Wait for the calls that are under way, but no longer than `seconds` for all of them."""
+        until = time.monotonic() + seconds
+        with self._lock:
+            running = list(self._running)
+        for ticket in running:
+            ticket.wait(max(0.0, until - time.monotonic()))
+
     def forget_threads(self) -> None:
         """Drop what a fork left behind: the child has the list of threads, but not the threads."""
         self._idle = []
+        self._running = set()
         self._lock = threading.Lock()
 
     def _work(self, inbox: queue.SimpleQueue[Callable[[], None]]) -> None:
@@ -154,5 +171,6 @@ class DaemonPool:
 
 
 POOL = DaemonPool("hydrant")
+atexit.register(POOL.drain, _EXIT_SECONDS)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=POOL.forget_threads)

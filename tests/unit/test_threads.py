@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 
@@ -108,3 +111,33 @@ def test_an_awaited_call_that_outlives_its_loop_complains_to_nobody():
     asyncio.run(main())
     release.set()
     time.sleep(0.05)
+
+
+def test_a_program_that_left_a_computing_model_behind_ends_in_good_order():
+    code = """
+    import time
+    import torch
+    from hydrant.errors import DeadlineExceeded
+    from hydrant.flow import Effect, run
+
+    class Multiply(Effect):
+        name = "multiply"
+
+        def call(self, timeout):
+            until = time.monotonic() + 1.0
+            a = torch.rand(600, 600)
+            while time.monotonic() < until:
+                a = torch.softmax(a @ a, dim=1)
+
+    def flow():
+        return (yield Multiply())
+
+    try:
+        run(flow(), deadline=0.2)
+    except DeadlineExceeded:
+        print("late")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout, done.returncode) == ("late\n", 0), done.stderr

@@ -14,7 +14,6 @@ from hydrant.ingest.formats import Format, format_of
 from hydrant.ingest.headings import document_title
 from hydrant.ingest.read_decode import decode
 from hydrant.ingest.read_front_matter import split_front_matter
-from hydrant.ingest.read_html import declared_encoding, page_from_html
 from hydrant.ingest.read_notebook import markdown_from_notebook
 from hydrant.ingest.read_office import markdown_from_office
 from hydrant.ingest.text import clean
@@ -172,9 +171,15 @@ def _draft_from_bytes(data: bytes, form: Format) -> _Draft:
     if form.needs_extra:
         text, title = markdown_from_office(data, form)
         return _Draft(text, title)
-    decoded = decode(data, declared=declared_encoding(data) if form is Format.HTML else None)
+    decoded = decode(data, declared=_declared_encoding(data) if form is Format.HTML else None)
     draft = _draft_from_text(decoded.text, form)
     return _Draft(draft.text, draft.title, decoded.notes + draft.notes)
+
+
+def _declared_encoding(data: bytes) -> str | None:
+    from hydrant.ingest.read_html import declared_encoding
+
+    return declared_encoding(data)
 
 
 def _draft_from_text(raw: str, form: Format) -> _Draft:
@@ -184,6 +189,8 @@ def _draft_from_text(raw: str, form: Format) -> _Draft:
         message = "is empty: it holds nothing but blanks"
         raise EmptyDocument(message)
     if form is Format.HTML:
+        from hydrant.ingest.read_html import page_from_html
+
         page = page_from_html(text)
         return _Draft(page.text, page.title, notes + page.notes)
     if form is Format.NOTEBOOK:
