@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 from hydrant.collection.base import CollectionBase
+from hydrant.encode.texts import shown
 from hydrant.errors import ConfigurationError
 from hydrant.flow import Effect, Flow, arun, run
 from hydrant.ingest.filing import Filing
@@ -18,7 +19,7 @@ from hydrant.ingest.progress import Progress, progress
 from hydrant.ingest.report import IndexReport, Tally
 from hydrant.ingest.settings import IndexerSettings
 from hydrant.ingest.writing import Writer
-from hydrant.types import PassageId
+from hydrant.types import Passage, PassageId
 
 T = TypeVar("T")
 
@@ -92,15 +93,14 @@ class Indexer:
     def _adding(self, items: Iterable[Item], tenant: PassageId | None, bar: Progress) -> Flow[IndexReport]:
         started = time.perf_counter()
         tally = Tally()
-        if isinstance(items, str | bytes):
-            msg = f"add takes several items; for one passage give a list of one, got {items[:40]!r}"
+        if isinstance(items, str | bytes | Passage | Mapping) or not isinstance(items, Iterable):
+            msg = f"add takes several items; for one passage give a list of one, got {shown(items)}"
             raise ConfigurationError(msg)
         if isinstance(items, Sequence):
             bar.expect(len(items))
         preparer = Preparer(self._collection, tenant, tally)
         weigh = _one_each if isinstance(items, Sequence) else _growing(bar)
         yield from self._windows(preparer.prepared(items), tally, bar, weigh)
-        yield from learn_again(self._collection)
         return tally.report(time.perf_counter() - started)
 
     def _filing(
@@ -115,7 +115,6 @@ class Indexer:
         yield from filing.settle()
         if prune:
             yield from filing.prune()
-        yield from learn_again(self._collection)
         return tally.report(time.perf_counter() - started)
 
     def _windows(
@@ -133,6 +132,8 @@ class Indexer:
         while window := (yield _Take(passages, self._settings.window)):
             yield from learn(self._collection, [passage.content for passage in window])
             yield from writer.write(window)
+            # At once, while there are few passages to weigh again.
+            yield from learn_again(self._collection)
             if after is not None:
                 yield from after()
 

@@ -66,7 +66,7 @@ class Preparer:
                 passage = as_passage(item)
                 label = _label(passage, position)
                 prepared = self.prepare(passage, label)
-            except (HydrantError, TypeError, ValueError) as error:
+            except (HydrantError, TypeError, ValueError, RecursionError) as error:
                 # One bad item must not cost the others.
                 self._tally.fail(label, str(error))
                 continue
@@ -107,6 +107,9 @@ class Preparer:
             self._tally.note(label, note)
         title = None if passage.title is None else clean(str(passage.title))[0]
         source = None if passage.source is None else clean(str(passage.source))[0]
+        if not isinstance(passage.metadata, Mapping):
+            msg = f"metadata must be a mapping, got {passage.metadata!r} that is a {type(passage.metadata).__name__}"
+            raise InputError(msg)
         own = clean(passage.id)[0] if isinstance(passage.id, str) else passage.id
         return replace(
             passage, text=text, title=title, source=source, id=own, metadata=_cleaned(passage.metadata)
@@ -143,7 +146,11 @@ def as_passage(item: Any) -> Passage:
     rest = {key: value for key, value in item.items() if key not in _OWN_KEYS}
     own = item.get("id", item.get("_id"))
     title = item.get("title")
-    metadata = {**(item.get("metadata") or {}), **rest}
+    given = item.get("metadata")
+    if given is not None and not isinstance(given, Mapping):
+        msg = f"metadata must be a mapping, got {given!r} that is a {type(given).__name__}"
+        raise InputError(msg)
+    metadata = {**(given or {}), **rest}
     # A blank title, as BEIR's corpora have where there is none, says nothing.
     return Passage(item["text"], own, title or None, item.get("source"), metadata)
 
@@ -158,6 +165,10 @@ def _cleaned(value: Any) -> Any:
     if isinstance(value, str):
         return clean(value)[0]
     if isinstance(value, Mapping):
+        odd = [key for key in value if not isinstance(key, str)]
+        if odd:
+            msg = f"the keys of metadata must be strings, got {odd[0]!r} that is a {type(odd[0]).__name__}"
+            raise InputError(msg)
         return {_cleaned(key): _cleaned(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_cleaned(each) for each in value]

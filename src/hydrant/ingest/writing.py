@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from qdrant_client import models
 from hydrant.collection.base import CollectionBase
 from hydrant.collection.calls import status_of
 from hydrant.collection.payload import BOOKKEEPING
+from hydrant.encode.base import Encoder
 from hydrant.encode.vectors import length_sorted_batches
 from hydrant.errors import CollectionError, EncodingError, HydrantError, InputError
 from hydrant.flow import Effect, Flow, Together
@@ -45,7 +47,7 @@ class _EncodeBatch(Effect[tuple[list[models.PointStruct], int]]):
         for source in self._collection.sources.values():
             encoded = source.encoder.encode_document(contents)
             truncated += source.encoder.count_truncated(contents)
-            rows = encoded if isinstance(encoded, list) else encoded.tolist()
+            rows = _checked(encoded, len(contents), source.encoder)
             for own, row in zip(vectors, rows, strict=True):
                 # A point without a single term simply has no sparse vector.
                 if not isinstance(row, models.SparseVector) or row.indices:
@@ -55,6 +57,25 @@ class _EncodeBatch(Effect[tuple[list[models.PointStruct], int]]):
             for work, own in zip(self._batch, vectors, strict=True)
         ]
         return points, truncated
+
+
+def _checked(encoded: Any, count: int, encoder: Encoder) -> list[Any]:
+    """One vector for each text. Encoders of ours have looked at their values; those of others may not have.
+
+    Raises:
+        EncodingError: There are more or fewer, or one has values that are not finite.
+    """
+    rows: list[Any] = encoded if isinstance(encoded, list) else encoded.tolist()
+    if len(rows) != count:
+        msg = f"{type(encoder).__name__} must return {count} vectors for {count} texts, got {len(rows)}"
+        raise EncodingError(msg)
+    for row in rows:
+        values = row.values if isinstance(row, models.SparseVector) else row
+        # One NaN or infinity makes the sum one too.
+        if not math.isfinite(sum(values)):
+            msg = f"{type(encoder).__name__} returned a vector with values that are not finite"
+            raise EncodingError(msg)
+    return rows
 
 
 class Writer:
@@ -126,10 +147,12 @@ class Writer:
     def _encode(self, batch: Sequence[Work]) -> Flow[tuple[Sequence[Work], list[models.PointStruct]]]:
         try:
             points, truncated = yield _EncodeBatch(self._collection, batch)
-        except (RuntimeError, ValueError) as error:
-            # A wrong setting is nobody's fault here. Whatever else a model says of a batch, it is one passage's fault
-            # (or the memory's, for so many of them), and the others go on.
-            if isinstance(error, HydrantError) and not isinstance(error, EncodingError | InputError):
+        except Exception as error:
+            # A wrong setting or a lost model is no passage's fault. Whatever else a model says of a batch, it is one
+            # passage's fault (or the memory's, for so many of them), and the others go on.
+            if isinstance(error, OSError) or (
+                isinstance(error, HydrantError) and not isinstance(error, EncodingError | InputError)
+            ):
                 raise
             if len(batch) == 1:
                 self._fail(batch, error)
