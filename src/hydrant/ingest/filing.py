@@ -107,13 +107,15 @@ class Filing:
                 self._tally.count("deleted", gone)
 
     def prune(self) -> Flow[None]:
-        """Delete the passages of files below the given folders that are not there any more."""
+        """Delete the passages of files below the given folders that are not there any more.
+
+        A given path that is missing itself is a folder that was not mounted, or a slip, rather than a wish to delete.
+        """
         present = {file.source for file in self._files}
+        folders = [root.rstrip(os.sep) + os.sep for root in self._roots if Path(root).is_dir()]
         for source in self._stored.revisions:
-            below = any(
-                source == root or source.startswith(root.rstrip(os.sep) + os.sep) for root in self._roots
-            )
-            if below and source not in present and not Path(source).exists():
+            below = any(source.startswith(folder) for folder in folders)
+            if below and source not in present and _is_gone(Path(source)):
                 gone = yield from forget(self._collection, source, self._tenant, None)
                 self._tally.count("deleted", gone)
 
@@ -151,6 +153,17 @@ class Filing:
 def _identity(path: Path) -> str:
     # The path as bytes may not be UTF-8; what cannot be stored is shown as a replacement character.
     return os.path.abspath(path).encode("utf-8", "replace").decode("utf-8")  # noqa: PTH100  links stay as named
+
+
+def _is_gone(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        # It cannot be seen for another reason, such as a folder that may not be entered.
+        return False
+    return False
 
 
 def _size(path: Path) -> int:
