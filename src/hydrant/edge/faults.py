@@ -34,6 +34,8 @@ _KINDS: Mapping[str, type[HydrantError]] = {
     "no appropriate index": FilterError,
     "index required": FilterError,
     "no space left": StorageError,
+    "file too large": StorageError,
+    "can't write wal": StorageError,
     "disk quota exceeded": StorageError,
     "read-only file system": StorageError,
     "permission denied": StorageError,

@@ -21,6 +21,8 @@ Item: TypeAlias = "str | Passage | Mapping[str, Any]"
 
 _OWN_KEYS = frozenset({"text", "id", "_id", "title", "source", "metadata"})
 _SHOWN = 60
+# Qdrant would round what lies beyond.
+_SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +172,9 @@ def _cleaned(value: Any) -> Any:
             msg = f"the keys of metadata must be strings, got {odd[0]!r} that is a {type(odd[0]).__name__}"
             raise InputError(msg)
         return {_cleaned(key): _cleaned(each) for key, each in value.items()}
+    if isinstance(value, int) and not _SMALLEST <= value <= _LARGEST:
+        msg = f"whole numbers in metadata must fit 64 bits, got {value!r}; store it as text"
+        raise InputError(msg)
     if isinstance(value, list | tuple):
         return [_cleaned(each) for each in value]
     return value

@@ -12,7 +12,7 @@ from qdrant_client import models
 from hydrant.collection.base import CollectionBase
 from hydrant.collection.calls import status_of
 from hydrant.collection.payload import BOOKKEEPING
-from hydrant.encode.base import Encoder
+from hydrant.collection.profile import DenseVector
 from hydrant.encode.vectors import length_sorted_batches
 from hydrant.errors import CollectionError, EncodingError, HydrantError, InputError
 from hydrant.flow import Effect, Flow, Together
@@ -47,7 +47,7 @@ class _EncodeBatch(Effect[tuple[list[models.PointStruct], int]]):
         for source in self._collection.sources.values():
             encoded = source.encoder.encode_document(contents)
             truncated += source.encoder.count_truncated(contents)
-            rows = _checked(encoded, len(contents), source.encoder)
+            rows = _checked(encoded, len(contents), self._collection.profile.dense.get(source.vector))
             for own, row in zip(vectors, rows, strict=True):
                 # A point without a single term simply has no sparse vector.
                 if not isinstance(row, models.SparseVector) or row.indices:
@@ -59,21 +59,26 @@ class _EncodeBatch(Effect[tuple[list[models.PointStruct], int]]):
         return points, truncated
 
 
-def _checked(encoded: Any, count: int, encoder: Encoder) -> list[Any]:
+def _checked(encoded: Any, count: int, dense: DenseVector | None) -> list[Any]:
     """One vector for each text. Encoders of ours have looked at their values; those of others may not have.
 
     Raises:
-        EncodingError: There are more or fewer, or one has values that are not finite.
+        EncodingError: There are more or fewer, or one is of another size or has values that are not finite.
     """
     rows: list[Any] = encoded if isinstance(encoded, list) else encoded.tolist()
     if len(rows) != count:
-        msg = f"{type(encoder).__name__} must return {count} vectors for {count} texts, got {len(rows)}"
+        msg = f"the encoder must return {count} vectors for {count} texts, got {len(rows)}"
         raise EncodingError(msg)
     for row in rows:
         values = row.values if isinstance(row, models.SparseVector) else row
+        if dense is not None and len(values) != dense.size:
+            msg = (
+                f"the encoder returned a vector of {len(values)} numbers, the collection's have {dense.size}"
+            )
+            raise EncodingError(msg)
         # One NaN or infinity makes the sum one too.
         if not math.isfinite(sum(values)):
-            msg = f"{type(encoder).__name__} returned a vector with values that are not finite"
+            msg = "the encoder returned a vector with values that are not finite"
             raise EncodingError(msg)
     return rows
 
