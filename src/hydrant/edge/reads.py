@@ -151,9 +151,13 @@ class Reads(BackendBase):
         request = engine.FacetRequest(key, limit, exact, to_engine_filter(facet_filter))
         collection = self.store.collection(collection_name)
         answer = collection.shard.read("facet", lambda opened: opened.facet(request))
-        return models.FacetResponse(
-            hits=[models.FacetValueHit(value=_facet_value(hit.value), count=hit.count) for hit in answer.hits]
-        )
+        # A value whose points are all gone stays in the engine's index with a count of zero, and comes last.
+        hits = [
+            models.FacetValueHit(value=_facet_value(hit.value), count=hit.count)
+            for hit in answer.hits
+            if hit.count > 0
+        ]
+        return models.FacetResponse(hits=hits)
 
 
 def _level_of(request: models.QueryRequest) -> Level:

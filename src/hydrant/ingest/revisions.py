@@ -85,6 +85,9 @@ def stored_files(collection: CollectionBase, tenant: PassageId | None) -> Flow[S
     )
     revisions: dict[str, dict[Revision, int]] = {}
     for hit in facets.hits:
+        if not hit.count:
+            # An index remembers values for a while that no point has any more.
+            continue
         revision = Revision.parse(str(hit.value))
         revisions.setdefault(revision.source, {})[revision] = hit.count
     return Stored(revisions)
