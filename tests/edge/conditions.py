@@ -112,7 +112,9 @@ def conditions() -> SearchStrategy[Any]:
         fields(),
         keys.map(lambda key: models.IsEmptyCondition(is_empty=models.PayloadField(key=key))),
         keys.map(lambda key: models.IsNullCondition(is_null=models.PayloadField(key=key))),
-        st.lists(st.integers(0, 40), min_size=1, max_size=8).map(lambda ids: models.HasIdCondition(has_id=ids)),
+        st.lists(st.integers(0, 40), min_size=1, max_size=8).map(
+            lambda ids: models.HasIdCondition(has_id=ids)
+        ),
         st.sampled_from((*SIZES, *SPARSE)).map(lambda name: models.HasVectorCondition(has_vector=name)),
         nested(),
     )
@@ -134,7 +136,11 @@ def filters() -> SearchStrategy[models.Filter]:
         some = st.one_of(st.none(), inner, st.lists(inner, min_size=1, max_size=3))
         at_least = st.one_of(
             st.none(),
-            st.builds(models.MinShould, conditions=st.lists(inner, min_size=2, max_size=4), min_count=st.integers(1, 2)),
+            st.builds(
+                models.MinShould,
+                conditions=st.lists(inner, min_size=2, max_size=4),
+                min_count=st.integers(1, 2),
+            ),
         )
         return st.builds(models.Filter, must=some, should=some, must_not=some, min_should=at_least)
 

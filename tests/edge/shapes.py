@@ -74,7 +74,11 @@ def filtered(world: World) -> Shape:
 
 @shape
 def filtered_sparse_with_idf(world: World) -> Shape:
-    return {"query": world.vector("idf"), "using": "idf", "query_filter": models.Filter(must_not=[word("elm")])}
+    return {
+        "query": world.vector("idf"),
+        "using": "idf",
+        "query_filter": models.Filter(must_not=[word("elm")]),
+    }
 
 
 @shape
@@ -229,7 +233,9 @@ def relevance_feedback(world: World) -> Shape:
             models.FeedbackItem(example=example, score=score)
             for example, score in zip(world.some_ids(3), (0.9, 0.5, 0.1), strict=True)
         ],
-        strategy=models.NaiveFeedbackStrategy(naive=models.NaiveFeedbackStrategyParams(a=0.12, b=0.43, c=0.16)),
+        strategy=models.NaiveFeedbackStrategy(
+            naive=models.NaiveFeedbackStrategyParams(a=0.12, b=0.43, c=0.16)
+        ),
     )
     return {"query": models.RelevanceFeedbackQuery(relevance_feedback=given), "using": "cos"}
 
@@ -375,7 +381,9 @@ def formula_of_distance(world: World) -> Shape:
     distance = models.GeoDistance(
         geo_distance=models.GeoDistanceParams(origin=models.GeoPoint(lon=10.0, lat=50.0), to="place")
     )
-    decay = models.GaussDecayExpression(gauss_decay=models.DecayParamsExpression(x=distance, scale=5_000_000.0))
+    decay = models.GaussDecayExpression(
+        gauss_decay=models.DecayParamsExpression(x=distance, scale=5_000_000.0)
+    )
     return formula(world, models.SumExpression(sum=["$score", decay]), place={"lon": 0.0, "lat": 0.0})
 
 
@@ -402,7 +410,10 @@ def formula_of_linear_decay(world: World) -> Shape:
 
 @shape
 def formula_over_two_sources(world: World) -> Shape:
-    query = models.FormulaQuery(formula=models.SumExpression(sum=["$score[0]", "$score[1]"]), defaults={"$score[1]": 0.1, "$score[0]": 0.2})
+    query = models.FormulaQuery(
+        formula=models.SumExpression(sum=["$score[0]", "$score[1]"]),
+        defaults={"$score[1]": 0.1, "$score[0]": 0.2},
+    )
     return {"query": query, "prefetch": [source(world, "cos", 6), source(world, "bow", 6)], "limit": 8}
 
 
@@ -416,7 +427,7 @@ def make_mmr(name: str, diversity: float) -> None:
     SHAPES[f"mmr_{name}_{diversity}"] = mmr
 
 
-for _name in ("cos", "dot", "bow"):
+for _name in ("cos", "dot", "euc", "multi"):
     for _diversity in (0.0, 0.3, 1.0):
         make_mmr(_name, _diversity)
 

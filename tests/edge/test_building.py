@@ -60,7 +60,9 @@ def test_few_vectors_are_left_alone(edge: EdgeClient) -> None:
     assert (info.status, info.indexed_vectors_count) == (models.CollectionStatus.GREEN, 0)
 
 
-def test_writes_during_a_build_are_all_in_what_was_built(edge: EdgeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writes_during_a_build_are_all_in_what_was_built(
+    edge: EdgeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     create(edge, threshold=50)
     upload(edge, 0, 3000)
     started, go_on = threading.Event(), threading.Event()
@@ -134,7 +136,9 @@ def test_the_indexed_collection_finds_what_an_exact_search_finds(edge: EdgeClien
     assert sum(map(len, same)) / 400 > 0.95
 
 
-def test_a_build_that_fails_is_told_and_harms_nothing(edge: EdgeClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_build_that_fails_is_told_and_harms_nothing(
+    edge: EdgeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     create(edge)
 
     def fail(_folder: Path, _cancelled: Callable[[], bool]) -> bool:
@@ -170,7 +174,9 @@ def test_a_collection_deleted_during_its_build_is_gone(edge: EdgeClient) -> None
 POLICY = Policy(threshold_kb=100, point_kb=1, names=("",), deleted_share=0.2, deleted_points=10)
 
 
-def counts(points: int, indexed: int, upserted: int = 0, base: int | None = None, quiet: float = 9.0) -> Counts:
+def counts(
+    points: int, indexed: int, upserted: int = 0, base: int | None = None, quiet: float = 9.0
+) -> Counts:
     return Counts(points, points, indexed, upserted, points if base is None else base, quiet)
 
 

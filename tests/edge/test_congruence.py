@@ -10,19 +10,21 @@ import os
 
 import pytest
 from conditions import filters
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from qdrant_client import models
 from shapes import SHAPES
 from world import NAME, OTHER, assert_same_ranking, assert_same_records, world
 
 FEW = 100 if os.environ.get("HYDRANT_LONG") == "1" else 4
+# A seed does not shrink to a simpler world, and trying takes minutes.
+PHASES = [Phase.generate]
 seeds = st.integers(0, 2**32 - 1)
 counts = st.integers(8, 40)
 
 
 @pytest.mark.parametrize("name", SHAPES)
-@settings(max_examples=FEW)
+@settings(max_examples=FEW, phases=PHASES)
 @given(seed=seeds, count=counts)
 def test_query_gives_what_local_mode_gives(name: str, seed: int, count: int) -> None:
     with world(seed, count) as both:
@@ -33,7 +35,7 @@ def test_query_gives_what_local_mode_gives(name: str, seed: int, count: int) -> 
         assert_same_ranking(found, wanted, whole)
 
 
-@settings(max_examples=FEW * 30)
+@settings(max_examples=FEW * 30, phases=PHASES)
 @given(filter_=filters(), seed=st.integers(0, 7), indexed=st.booleans())
 def test_filter_keeps_what_it_keeps_in_local_mode(filter_: models.Filter, seed: int, indexed: bool) -> None:
     with world(seed, 40, indexes=indexed) as both:
@@ -43,7 +45,7 @@ def test_filter_keeps_what_it_keeps_in_local_mode(filter_: models.Filter, seed: 
         assert both.edge.count(NAME, filter_).count == len(wanted)
 
 
-@settings(max_examples=FEW)
+@settings(max_examples=FEW, phases=PHASES)
 @given(seed=seeds, count=counts, page=st.integers(1, 9))
 def test_scroll_pages_through_all_points_in_order(seed: int, count: int, page: int) -> None:
     with world(seed, count) as both:
@@ -59,7 +61,7 @@ def test_scroll_pages_through_all_points_in_order(seed: int, count: int, page: i
 
 @pytest.mark.parametrize("key", ["num", "flt", "when"])
 @pytest.mark.parametrize("direction", list(models.Direction))
-@settings(max_examples=FEW)
+@settings(max_examples=FEW, phases=PHASES)
 @given(seed=seeds, count=counts, started=st.booleans())
 def test_scroll_orders_by_a_field(
     key: str, direction: models.Direction, seed: int, count: int, started: bool
@@ -77,7 +79,7 @@ def test_scroll_orders_by_a_field(
 
 
 @pytest.mark.parametrize("key", ["word", "num", "flag", "uid"])
-@settings(max_examples=FEW)
+@settings(max_examples=FEW, phases=PHASES)
 @given(seed=seeds, count=counts, filter_=st.one_of(st.none(), filters()))
 def test_facet_counts_values(key: str, seed: int, count: int, filter_: models.Filter | None) -> None:
     with world(seed, count) as both:
@@ -87,7 +89,7 @@ def test_facet_counts_values(key: str, seed: int, count: int, filter_: models.Fi
 
 
 @pytest.mark.parametrize("group_by", ["word", "num", "nest[].a", "deep.x.y"])
-@settings(max_examples=FEW)
+@settings(max_examples=FEW, phases=PHASES)
 @given(seed=seeds, count=counts, limit=st.integers(1, 6), size=st.integers(1, 3))
 def test_groups_hold_the_best_hits(group_by: str, seed: int, count: int, limit: int, size: int) -> None:
     with world(seed, count) as both:
@@ -100,7 +102,7 @@ def test_groups_hold_the_best_hits(group_by: str, seed: int, count: int, limit: 
             assert_same_ranking(one.hits, other.hits, other.hits)
 
 
-@settings(max_examples=FEW)
+@settings(max_examples=FEW, phases=PHASES)
 @given(seed=seeds, count=counts)
 def test_groups_of_fused_hits_carry_their_lookup(seed: int, count: int) -> None:
     with world(seed, count) as both:
@@ -115,25 +117,31 @@ def test_groups_of_fused_hits_carry_their_lookup(seed: int, count: int) -> None:
             sorted(group.hits[0].score for group in wanted)
         )
         for group in found:
-            assert_same_records([group.lookup] if group.lookup else [], [lookups[group.id]] if lookups[group.id] else [])
+            assert_same_records(
+                [group.lookup] if group.lookup else [], [lookups[group.id]] if lookups[group.id] else []
+            )
 
 
-@settings(max_examples=FEW)
+@settings(max_examples=FEW, phases=PHASES)
 @given(seed=seeds, count=counts)
 def test_matrix_of_all_points_is_the_same(seed: int, count: int) -> None:
     with world(seed, count) as both:
         request = {"sample": 100, "limit": 3, "using": "euc", "query_filter": models.Filter(must_not=[])}
-        found, wanted = (client.search_matrix_pairs(NAME, **request).pairs for client in (both.edge, both.local))
+        found, wanted = (
+            client.search_matrix_pairs(NAME, **request).pairs for client in (both.edge, both.local)
+        )
         assert [(pair.a, pair.b) for pair in found] == [(pair.a, pair.b) for pair in wanted]
         assert [pair.score for pair in found] == pytest.approx([pair.score for pair in wanted], rel=1e-4)
-        offsets, others = (client.search_matrix_offsets(NAME, **request) for client in (both.edge, both.local))
+        offsets, others = (
+            client.search_matrix_offsets(NAME, **request) for client in (both.edge, both.local)
+        )
         assert offsets.ids == others.ids
         assert offsets.offsets_row == others.offsets_row
         assert offsets.offsets_col == others.offsets_col
         assert offsets.scores == pytest.approx(others.scores, rel=1e-4)
 
 
-@settings(max_examples=FEW)
+@settings(max_examples=FEW, phases=PHASES)
 @given(seed=seeds, count=counts)
 def test_batch_answers_as_single_queries_do(seed: int, count: int) -> None:
     with world(seed, count) as both:
@@ -151,7 +159,7 @@ def test_batch_answers_as_single_queries_do(seed: int, count: int) -> None:
             assert_same_ranking(one.points, other.points, other.points)
 
 
-@settings(max_examples=FEW)
+@settings(max_examples=FEW, phases=PHASES)
 @given(seed=seeds, count=counts, limit=st.integers(1, 50))
 def test_sample_gives_distinct_points_that_match(seed: int, count: int, limit: int) -> None:
     keep = models.Filter(must=[models.FieldCondition(key="num", range=models.Range(gte=3))])

@@ -34,7 +34,9 @@ def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def filled(folder: Path, count: int = 3) -> EdgeClient:
     client = EdgeClient(folder)
     client.create_collection("docs", VECTORS, metadata={"made": "here", "empty": None})
-    client.upsert("docs", [models.PointStruct(id=at, vector=[1.0, at], payload={"at": at}) for at in range(count)])
+    client.upsert(
+        "docs", [models.PointStruct(id=at, vector=[1.0, at], payload={"at": at}) for at in range(count)]
+    )
     return client
 
 
@@ -65,7 +67,11 @@ def test_a_closed_client_says_so(tmp_path: Path) -> None:
     client = filled(tmp_path / "index")
     client.close()
     client.close()
-    for call in (client.get_collections, lambda: client.count("docs"), lambda: client.collection_exists("docs")):
+    for call in (
+        client.get_collections,
+        lambda: client.count("docs"),
+        lambda: client.collection_exists("docs"),
+    ):
         with pytest.raises(EdgeError, match="closed"):
             call()
 
@@ -82,7 +88,10 @@ def test_a_second_process_is_told_who_holds_the_index(tmp_path: Path) -> None:
         code = "import sys; from hydrant.edge import EdgeClient; EdgeClient(sys.argv[1]).get_collections()"
         answer = run(code, str(tmp_path / "index"))
     assert answer.returncode != 0
-    assert f"CollectionInUse: the index {str(tmp_path / 'index')!r} is held by process {os.getpid()}" in answer.stderr
+    assert (
+        f"CollectionInUse: the index {str(tmp_path / 'index')!r} is held by process {os.getpid()}"
+        in answer.stderr
+    )
 
 
 def test_a_program_that_ends_without_closing_loses_nothing_and_does_not_hang(tmp_path: Path) -> None:
@@ -176,7 +185,9 @@ def test_a_newer_format_is_named(tmp_path: Path) -> None:
         EdgeClient(tmp_path / "index").get_collections()
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"format": 1}', '{"format": 1, "collections": {"a": {}}, "aliases": {}}'])
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"format": 1}', '{"format": 1, "collections": {"a": {}}, "aliases": {}}']
+)
 def test_a_damaged_catalog_is_named(tmp_path: Path, content: str) -> None:
     filled(tmp_path / "index").close()
     (tmp_path / "index" / "edge.json").write_text(content, encoding="utf-8")
@@ -229,7 +240,9 @@ def test_many_threads_read_and_write_one_client(edge: EdgeClient) -> None:
         try:
             for at in range(60):
                 own = worker * 1000 + at
-                edge.upsert("docs", [models.PointStruct(id=own, vector=[1.0, own], payload={"worker": worker})])
+                edge.upsert(
+                    "docs", [models.PointStruct(id=own, vector=[1.0, own], payload={"worker": worker})]
+                )
                 assert edge.retrieve("docs", [own])[0].payload == {"worker": worker}
                 assert edge.query_points("docs", [1.0, 0.5], limit=3).points
         except BaseException as error:  # noqa: BLE001 -- told to the main thread

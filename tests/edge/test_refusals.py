@@ -169,12 +169,24 @@ BAD_QUERIES: list[tuple[dict[str, Any], type[HydrantError], str]] = [
     ({"query": models.FusionQuery(fusion=models.Fusion.RRF)}, InputError, "at least one"),
     ({"prefetch": models.Prefetch(query=GOOD, using="dense")}, InputError, "needed to merge"),
     (
-        {"query": models.RrfQuery(rrf=models.Rrf(k=0)), "prefetch": models.Prefetch(query=GOOD, using="dense")},
+        {
+            "query": models.RrfQuery(rrf=models.Rrf(k=0)),
+            "prefetch": models.Prefetch(query=GOOD, using="dense"),
+        },
         InputError,
         "k value 0",
     ),
     ({"query": models.OrderByQuery(order_by="a")}, FilterError, "index"),
-    ({"query": GOOD, "using": "dense", "shard_key_selector": "eu"}, UnsupportedByEdge, "shard_key_selector='eu'"),
+    (
+        {"query": models.NearestQuery(nearest=SPARSE, mmr=models.Mmr()), "using": "sparse"},
+        UnsupportedByEdge,
+        "sparse vector 'sparse'",
+    ),
+    (
+        {"query": GOOD, "using": "dense", "shard_key_selector": "eu"},
+        UnsupportedByEdge,
+        "shard_key_selector='eu'",
+    ),
     (
         {
             "query": GOOD,
@@ -226,7 +238,9 @@ def test_what_the_engine_lacks_is_refused_by_name(docs: EdgeClient, name: str) -
     needed = [
         parameter.name
         for parameter in declared
-        if parameter.default is parameter.empty and parameter.name != "self" and parameter.kind != parameter.VAR_KEYWORD
+        if parameter.default is parameter.empty
+        and parameter.name != "self"
+        and parameter.kind != parameter.VAR_KEYWORD
     ]
     arguments = dict.fromkeys(needed, "docs")
     with pytest.raises(UnsupportedByEdge, match=name):

@@ -19,7 +19,9 @@ SIZE = 3
 
 ids = st.integers(0, 12)
 some_ids = st.lists(ids, min_size=1, max_size=4, unique=True)
-numbers = st.lists(st.floats(-4, 4, width=32).map(lambda v: round(v, 3)), min_size=SIZE, max_size=SIZE).filter(any)
+numbers = st.lists(
+    st.floats(-4, 4, width=32).map(lambda v: round(v, 3)), min_size=SIZE, max_size=SIZE
+).filter(any)
 sparse = st.dictionaries(st.integers(0, 9), st.floats(0.25, 2, width=32), min_size=1, max_size=3).map(
     lambda v: models.SparseVector(indices=list(v), values=list(v.values()))
 )
@@ -62,7 +64,9 @@ def batched() -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
         some_ids.map(lambda v: models.DeleteOperation(delete=models.PointIdsList(points=v))),
         some_filter.map(lambda v: models.DeleteOperation(delete=models.FilterSelector(filter=v))),
         st.tuples(payloads, selectors).map(
-            lambda v: models.SetPayloadOperation(set_payload=models.SetPayload(payload=v[0], **selected(v[1])))
+            lambda v: models.SetPayloadOperation(
+                set_payload=models.SetPayload(payload=v[0], **selected(v[1]))
+            )
         ),
         st.tuples(payloads, selectors).map(
             lambda v: models.OverwritePayloadOperation(
@@ -78,12 +82,16 @@ def batched() -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
         st.tuples(some_ids, numbers).map(
             lambda v: models.UpsertOperation(
                 upsert=models.PointsBatch(
-                    batch=models.Batch(ids=v[0], vectors={"v": [v[1]] * len(v[0])}, payloads=[{"b": 1}] * len(v[0]))
+                    batch=models.Batch(
+                        ids=v[0], vectors={"v": [v[1]] * len(v[0])}, payloads=[{"b": 1}] * len(v[0])
+                    )
                 )
             )
         ),
         st.tuples(some_ids, st.sampled_from((["v"], ["s"], ["v", "s"]))).map(
-            lambda v: models.DeleteVectorsOperation(delete_vectors=models.DeleteVectors(points=v[0], vector=v[1]))
+            lambda v: models.DeleteVectorsOperation(
+                delete_vectors=models.DeleteVectors(points=v[0], vector=v[1])
+            )
         ),
     )
     return call("batch_update_points", update_operations=st.lists(one, min_size=1, max_size=4))
@@ -168,7 +176,9 @@ def test_uploads_write_every_row(edge: EdgeClient) -> None:
     rows = np.arange(600, dtype=np.float32).reshape(200, 3)
     edge.upload_collection(NAME, {"v": rows}, payload=({"a": at} for at in range(200)), ids=range(200))
     edge.upload_points(
-        NAME, (models.PointStruct(id=200 + at, vector={"v": [at, 0, 1]}, payload={}) for at in range(70)), batch_size=16
+        NAME,
+        (models.PointStruct(id=200 + at, vector={"v": [at, 0, 1]}, payload={}) for at in range(70)),
+        batch_size=16,
     )
     assert edge.count(NAME).count == 270
     assert edge.retrieve(NAME, [7], with_vectors=True)[0].vector == {"v": [21.0, 22.0, 23.0]}

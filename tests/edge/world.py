@@ -123,7 +123,8 @@ def random_vector(rng: np.random.Generator, name: str) -> Any:
     if name in SPARSE:
         indices = rng.choice(20, size=int(rng.integers(2, 7)), replace=False)
         return models.SparseVector(
-            indices=[int(index) for index in indices], values=[float(v) for v in rng.uniform(0.1, 2, len(indices))]
+            indices=[int(index) for index in indices],
+            values=[float(v) for v in rng.uniform(0.1, 2, len(indices))],
         )
     if name == "multi":
         return rng.normal(size=(int(rng.integers(1, 4)), SIZES[name])).tolist()
@@ -132,7 +133,9 @@ def random_vector(rng: np.random.Generator, name: str) -> Any:
 
 def random_payload(rng: np.random.Generator) -> dict[str, Any]:
     full: dict[str, Any] = {
-        "word": _pick(rng, [WORDS[rng.integers(6)], [WORDS[rng.integers(6)] for _ in range(rng.integers(0, 4))]]),
+        "word": _pick(
+            rng, [WORDS[rng.integers(6)], [WORDS[rng.integers(6)] for _ in range(rng.integers(0, 4))]]
+        ),
         "num": _pick(rng, [int(rng.integers(-5, 20)), [int(v) for v in rng.integers(-5, 20, size=2)]]),
         "flt": float(rng.normal()),
         "flag": bool(rng.integers(2)),
@@ -152,7 +155,9 @@ def _pick(rng: np.random.Generator, options: list[Any]) -> Any:
 
 
 def assert_same_ranking(
-    found: Iterable[models.ScoredPoint], wanted: Iterable[models.ScoredPoint], oracle: Iterable[models.ScoredPoint]
+    found: Iterable[models.ScoredPoint],
+    wanted: Iterable[models.ScoredPoint],
+    oracle: Iterable[models.ScoredPoint],
 ) -> None:
     """The same scores in the same order, and every point at the score that the oracle gives it.
 

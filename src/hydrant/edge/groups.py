@@ -108,7 +108,9 @@ class GroupCalls(Reads):
             request = collection.planner.request(
                 widened, Selection(None, [groups.field_name], with_vectors=False)
             )
-            found = to_scored_points(collection.shard.query(request), with_payload=True, break_ties=False)
+            found = to_scored_points(
+                collection.shard.query(request), with_payload=True, with_vectors=False, break_ties=False
+            )
             groups.hits.clear()
             for point in found:
                 groups.add(point)

@@ -55,7 +55,7 @@ class Reads(BackendBase):
         selection = Selection(offset, with_payload, _vectors(with_vectors))
         collection = self.store.collection(collection_name)
         found = collection.shard.query(collection.planner.request(level, selection))
-        return _response(found, with_payload, query)
+        return _response(found, selection, query)
 
     def query_batch_points(
         self, collection_name: str, requests: Sequence[models.QueryRequest], **kwargs: Any
@@ -63,17 +63,20 @@ class Reads(BackendBase):
         """Several queries planned as one; see `QdrantClient.query_batch_points`."""
         check_options("query_batch_points", kwargs)
         collection = self.store.collection(collection_name)
-        converted = []
         for request in requests:
             check_options("query_batch_points", {"shard_key": request.shard_key})
-            converted.append(collection.planner.request(_level_of(request), _selection_of(request)))
+        selections = [_selection_of(request) for request in requests]
+        converted = [
+            collection.planner.request(_level_of(request), selection)
+            for request, selection in zip(requests, selections, strict=True)
+        ]
         if not converted:
             return []
         batch = engine.QueryBatchRequest(converted)
         answers = collection.shard.read("query", lambda opened: opened.query_batch(batch))
         return [
-            _response(answer, request.with_payload, request.query)
-            for answer, request in zip(answers, requests, strict=True)
+            _response(answer, selection, request.query)
+            for answer, selection, request in zip(answers, selections, requests, strict=True)
         ]
 
     def retrieve(
@@ -178,8 +181,13 @@ def _selection_of(request: models.QueryRequest) -> Selection:
     return Selection(request.offset, request.with_payload, _vectors(vectors))
 
 
-def _response(found: list[engine.ScoredPoint], with_payload: Any, query: Any) -> types.QueryResponse:
-    points = to_scored_points(found, with_payload=_wants(with_payload), break_ties=has_ranking(query))
+def _response(found: list[engine.ScoredPoint], selection: Selection, query: Any) -> types.QueryResponse:
+    points = to_scored_points(
+        found,
+        with_payload=_wants(selection.with_payload),
+        with_vectors=selection.with_vectors,
+        break_ties=has_ranking(query),
+    )
     return types.QueryResponse.model_construct(points=points)
 
 

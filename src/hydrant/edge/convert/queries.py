@@ -243,6 +243,9 @@ def _nearest(scope: _Scope, query: models.NearestQuery, limit: int) -> Any:
     vector = scope.vector(value)
     if query.mmr is None:
         return engine.Query.Nearest(vector, using=scope.using)
+    if scope.using in scope.schema.sparse:
+        message = f"query_points: the engine cannot diversify (mmr) by the sparse vector {scope.using!r}"
+        raise UnsupportedByEdge(message)
     candidates = query.mmr.candidates_limit if query.mmr.candidates_limit is not None else limit
     if not 0 <= candidates <= MMR_CANDIDATES_MAX:
         message = f"mmr candidates_limit must be from 0 to {MMR_CANDIDATES_MAX}; got {candidates}"

@@ -22,17 +22,19 @@ _set = object.__setattr__
 
 
 def to_scored_points(
-    points: Sequence[engine.ScoredPoint], *, with_payload: bool, break_ties: bool
+    points: Sequence[engine.ScoredPoint], *, with_payload: bool, with_vectors: Any, break_ties: bool
 ) -> list[models.ScoredPoint]:
     """Scored points as qdrant-client gives them.
 
     Args:
         points: The engine's answer, best first.
         with_payload: Whether payloads were asked for: an empty one is then `{}` and not None.
+        with_vectors: The vectors that were asked for: all, none or these names. The engine adds the one that it
+            diversified by.
         break_ties: Order points of equal score by id. The engine's order among them may change from
             one call to the next.
     """
-    found = [_scored(point, with_payload=with_payload) for point in points]
+    found = [_scored(point, with_payload, with_vectors) for point in points]
     if break_ties:
         _order_ties(found)
     return found
@@ -64,17 +66,23 @@ def from_engine_vector(value: Any) -> Any:
     return value
 
 
-def _scored(point: engine.ScoredPoint, *, with_payload: bool) -> models.ScoredPoint:
+def _scored(point: engine.ScoredPoint, with_payload: bool, with_vectors: Any) -> models.ScoredPoint:
     values = {
         "id": from_engine_id(point.id),
         "version": point.version,
         "score": point.score,
         "payload": _payload(point.payload, with_payload=with_payload),
-        "vector": from_engine_vectors(point.vector),
+        "vector": _asked(point.vector, with_vectors) if with_vectors is not False else None,
         "shard_key": None,
         "order_value": point.order_value,
     }
     return _made(models.ScoredPoint, values)
+
+
+def _asked(vector: Any, with_vectors: Any) -> Any:
+    if isinstance(vector, dict) and with_vectors is not True:
+        vector = {name: value for name, value in vector.items() if name in with_vectors}
+    return from_engine_vectors(vector)
 
 
 def _made(model: type[_Model], values: dict[str, Any]) -> _Model:
