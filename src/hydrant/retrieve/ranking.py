@@ -143,14 +143,18 @@ class Search:
         except UnexpectedResponse as error:
             if error.status_code != _BAD_REQUEST:
                 raise
-            server = yield QdrantCall(self.collection.clients, "info", repeatable=True)
-            msg = (
-                f"Qdrant {server.version} refused the search in collection {self.collection.name!r}: {error}"
-            )
+            version = yield from self._version()
+            msg = f"Qdrant{version} refused the search in collection {self.collection.name!r}: {error}"
             if any(isinstance(request.query, models.RrfQuery) for request in requests):
                 msg += "; an RRF constant needs a server of version 1.16 or later, other fusions run on any: fusion=Dbsf()"
             raise CollectionError(msg) from error
         return [response.points for response in responses]
+
+    def _version(self) -> Flow[str]:
+        try:
+            return f" {(yield QdrantCall(self.collection.clients, 'info', repeatable=True)).version}"
+        except Exception:  # noqa: BLE001  the refusal is what matters, whoever stands between us and the server
+            return ""
 
     def _with_payloads(
         self, ranking: Sequence[tuple[Any, float]], ranks: Mapping[str, Mapping[Any, StageScore]]

@@ -5,9 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from qdrant_client import models
+from typing import TYPE_CHECKING, Any
 
 from hydrant.collection.base import CollectionBase
 from hydrant.encode.base import Encode
@@ -19,6 +17,9 @@ from hydrant.retrieve.ranking import Found, Search
 from hydrant.retrieve.request import Ask, Page, RequestBuilder
 from hydrant.retrieve.vectors import checked_dense, checked_sparse
 from hydrant.types import Degradation, Hit, Passage, Query, SearchState, StageScore
+
+if TYPE_CHECKING:
+    from qdrant_client import models
 
 # How many candidates each source contributes at least; chosen in benchmarks/README.md ("Default fusion").
 DEFAULT_DEPTH = 100
