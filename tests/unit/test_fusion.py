@@ -74,7 +74,7 @@ def test_convex_scores_lie_between_zero_and_one_and_the_best_everywhere_is_one(r
 
 
 @given(RANKINGS, st.floats(0.1, 50), st.floats(-50, 50))
-def test_convex_does_not_care_for_a_sources_scale(rankings, factor, shift):
+def test_convex_without_floors_does_not_care_for_a_sources_scale(rankings, factor, shift):
     spread = {
         name: [(each, score) for each, score in ranking]
         for name, ranking in rankings.items()
@@ -85,7 +85,29 @@ def test_convex_does_not_care_for_a_sources_scale(rankings, factor, shift):
     scaled = {
         name: [(each, score * factor + shift) for each, score in ranking] for name, ranking in spread.items()
     }
-    assert dict(Convex().fuse(scaled)) == pytest.approx(dict(Convex().fuse(spread)), abs=1e-3)
+    fusion = Convex(floors={})
+    assert dict(fusion.fuse(scaled)) == pytest.approx(dict(fusion.fuse(spread)), abs=1e-3)
+
+
+@given(RANKINGS, st.floats(0.1, 50))
+def test_convex_keeps_the_proportions_of_a_source_with_a_floor(rankings, factor):
+    positive = {"sparse": [(each, abs(score) + 1) for each, score in rankings.get("sparse", [])]}
+    fused = dict(Convex().fuse(positive))
+    best = max((score for _, score in positive["sparse"]), default=1)
+    assert fused == pytest.approx({each: score / best for each, score in positive["sparse"]})
+    scaled = {"sparse": [(each, factor * score) for each, score in positive["sparse"]]}
+    assert dict(Convex().fuse(scaled)) == pytest.approx(fused)
+
+
+def test_a_score_below_its_floor_is_the_floor():
+    fused = Convex(floors={"dense": 0.0}).fuse({"dense": [("a", 0.6), ("b", -0.2)]})
+    assert fused == [("a", pytest.approx(1)), ("b", pytest.approx(0))]
+
+
+@pytest.mark.parametrize("floors", [{"sparse": math.inf}, {"sparse": math.nan}, {"sparse": "0"}, 0.0])
+def test_floors_that_are_no_numbers_by_source_are_refused(floors):
+    with pytest.raises(ConfigurationError, match="floor"):
+        Convex(floors=floors)
 
 
 def test_convex_by_hand():
@@ -94,8 +116,8 @@ def test_convex_by_hand():
     assert fused == [
         ("a", pytest.approx(0.75)),
         ("b", pytest.approx(0.75 * 0.5 + 0.25)),
+        ("d", pytest.approx(0.25 * 0.5)),
         ("c", pytest.approx(0.0)),
-        ("d", pytest.approx(0.0)),
     ]
 
 

@@ -125,19 +125,24 @@ class Dbsf(Fusion):
 
 @dataclass(frozen=True, slots=True)
 class Convex(Fusion):
-    """A weighted mean of scores that were brought to 0..1 by their list's minimum and maximum.
+    """A weighted mean of scores that were brought to 0..1, the best of each source's list being 1.
 
-    A passage that a source did not return counts 0 there. Bruch, Gai and Ingber, "An Analysis of Fusion Functions for
-    Hybrid Retrieval", TOIS 2023, on why this is often better than RRF where weights can be tuned.
+    A source's 0 is the lowest score it can give, where that is known: BM25 and learned sparse vectors give at least 0.
+    Elsewhere it is the lowest score of the list, so that it does not matter on which stretch of its scale a dense model
+    uses to be. A passage that a source did not return counts 0 there. Bruch, Gai and Ingber, "An Analysis of Fusion
+    Functions for Hybrid Retrieval", TOIS 2023, on convex combinations, and on theoretical minima in them.
 
     Attributes:
         weights: How much each source counts; they are divided by their sum. A source that is not named counts 1.
+        floors: The lowest score that a source can give, by source; a source that is not named has none.
     """
 
     weights: Mapping[str, float] | None = field(default=None, hash=False)
+    floors: Mapping[str, float] = field(default_factory=lambda: {"sparse": 0.0}, hash=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", _checked(self.weights))
+        object.__setattr__(self, "floors", _checked_floors(self.floors))
 
     def fuse(self, rankings: Mapping[str, Ranking[Id]]) -> list[tuple[Id, float]]:
         """See `Fusion.fuse`."""
@@ -146,10 +151,9 @@ class Convex(Fusion):
             return []
         return _sum(
             {
-                name: [
-                    (each, _weight(self.weights, name) / total * score)
-                    for each, score in _zero_to_one(ranking)
-                ]
+                name: _zero_to_one(
+                    ranking, self.floors.get(name, math.inf), _weight(self.weights, name) / total
+                )
                 for name, ranking in rankings.items()
             }
         )
@@ -174,6 +178,18 @@ def _checked(weights: Mapping[str, float] | None) -> Mapping[str, float] | None:
     return dict(weights)
 
 
+def _checked_floors(floors: Mapping[str, float]) -> Mapping[str, float]:
+    """The floors as a mapping of our own."""
+    if not isinstance(floors, Mapping):
+        msg = f"floors must be a mapping such as {{'sparse': 0.0}}, got {floors!r}"
+        raise ConfigurationError(msg)
+    for name, floor in floors.items():
+        if isinstance(floor, bool) or not isinstance(floor, int | float) or not math.isfinite(floor):
+            msg = f"floor of source {name!r} must be a finite number, got {floor!r}"
+            raise ConfigurationError(msg)
+    return dict(floors)
+
+
 def _weight(weights: Mapping[str, float] | None, name: str) -> float:
     return 1.0 if weights is None else float(weights.get(name, 1.0))
 
@@ -186,14 +202,15 @@ def _sum(contributions: Mapping[str, Ranking[Id]]) -> list[tuple[Id, float]]:
     return sorted(totals.items(), key=lambda item: -item[1])
 
 
-def _zero_to_one(ranking: Ranking[Id]) -> list[tuple[Id, float]]:
+def _zero_to_one(ranking: Ranking[Id], floor: float, weight: float) -> list[tuple[Id, float]]:
     if not ranking:
         return []
     scores = [score for _, score in ranking]
-    low, high = min(scores), max(scores)
+    low, high = min(floor, *scores), max(scores)
     if high == low:
-        return [(each, 1.0) for each, _ in ranking]
-    return [(each, (score - low) / (high - low)) for each, score in ranking]
+        return [(each, weight) for each, _ in ranking]
+    factor = weight / (high - low)
+    return [(each, factor * (score - low)) for each, score in ranking]
 
 
 def _three_deviations(ranking: Ranking[Id]) -> list[tuple[Id, float]]:
