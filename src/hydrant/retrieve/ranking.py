@@ -14,7 +14,7 @@ from hydrant.collection.calls import QdrantCall
 from hydrant.errors import CollectionError
 from hydrant.flow import Flow
 from hydrant.retrieve.fusion import Fusion
-from hydrant.retrieve.paging import Window, concatenated, depths, in_order
+from hydrant.retrieve.paging import Window, concatenated, depths, in_order, pairs_in_order
 from hydrant.retrieve.request import Page, Part, RequestBuilder
 from hydrant.types import StageScore
 
@@ -108,7 +108,7 @@ class Search:
         for _ in levels:
             own = {ask.source: self._source_order(ask.source, next(answers)) for ask in asks}
             pairs = {name: self._pairs(name, points) for name, points in own.items()}
-            fused.append(in_pairs_order(fusion.fuse(pairs)))
+            fused.append(pairs_in_order(fusion.fuse(pairs)))
         ranking = concatenated(fused)
         kept = [pair for pair in ranking if self.threshold is None or pair[1] >= self.threshold]
         return (yield from self._with_payloads(kept[page.offset : page.end], _stage_scores(own)))
@@ -171,11 +171,6 @@ class Search:
             if each in payloads
         ]
         return Found(points, ranks)
-
-
-def in_pairs_order(ranking: Sequence[tuple[Any, float]]) -> list[tuple[Any, float]]:
-    """Best first, ties by id."""
-    return sorted(ranking, key=lambda pair: (-pair[1], str(pair[0])))
 
 
 def _stage_scores(rankings: Mapping[str, Points]) -> dict[str, dict[Any, StageScore]]:
