@@ -44,7 +44,9 @@ def make(count: int) -> tuple[np.ndarray, np.ndarray]:
     centers = rng.normal(size=(CLUSTERS, DIM)).astype(np.float32)
 
     def draw(number: int) -> np.ndarray:
-        rows = centers[rng.integers(CLUSTERS, size=number)] + 0.6 * rng.normal(size=(number, DIM)).astype(np.float32)
+        rows = centers[rng.integers(CLUSTERS, size=number)] + 0.6 * rng.normal(size=(number, DIM)).astype(
+            np.float32
+        )
         return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
     return draw(count), draw(QUERIES)
@@ -59,7 +61,9 @@ def exact(vectors: np.ndarray, queries: np.ndarray, keep: np.ndarray | None = No
 
 def memory() -> dict[str, float]:
     """Peak resident memory, and what of it now is the process's own rather than mapped files; in MB."""
-    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line)
+    status = dict(
+        line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":" in line
+    )
     return {
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "anon_mb": int(status["RssAnon"].split()[0]) / 1024,
@@ -80,7 +84,8 @@ def timed(ask: Any, queries: list[Any], repeats: int = 1) -> tuple[list[float], 
 
 def figures(times: list[float], answers: list[Any], truth: list[set[int]]) -> dict[str, float]:
     recall = statistics.mean(
-        len({point.id for point in found} & wanted) / TOP for found, wanted in zip(answers, truth, strict=False)
+        len({point.id for point in found} & wanted) / TOP
+        for found, wanted in zip(answers, truth, strict=False)
     )
     ordered = sorted(times)
     return {"p50": statistics.median(ordered), "p95": ordered[int(0.95 * len(ordered))], "recall": recall}
@@ -106,12 +111,15 @@ def measure_local(count: int, _folder: Path, options: argparse.Namespace) -> dic
     result: dict[str, Any] = {"rate": upload(client, vectors)}
     few = queries[:20].tolist()
     result |= figures(
-        *timed(lambda query: client.query_points(NAME, query, limit=TOP).points, few), exact(vectors, queries[:20])
+        *timed(lambda query: client.query_points(NAME, query, limit=TOP).points, few),
+        exact(vectors, queries[:20]),
     )
     if options.filters:
         for percent in (1, 10, 50):
             keep = part_filter(percent)
-            times, _ = timed(lambda query, keep=keep: client.query_points(NAME, query, query_filter=keep).points, few)
+            times, _ = timed(
+                lambda query, keep=keep: client.query_points(NAME, query, query_filter=keep).points, few
+            )
             result[f"filter_{percent}"] = statistics.median(times)
     peak = memory()
     return result | {"memory": peak["peak_mb"] - base["peak_mb"], "anon": peak["anon_mb"] - base["anon_mb"]}
@@ -135,8 +143,10 @@ def measure_edge(count: int, folder: Path, options: argparse.Namespace) -> dict[
     client.count(NAME, exact=False)
     result["reopen"] = time.perf_counter() - start
     asked, truth = queries.tolist(), exact(vectors, queries)
-    result |= figures(*timed(lambda query: client.query_points(NAME, query, limit=TOP).points, asked, 3), truth)
-    bare = client._client.store.collection(NAME).shard._engine
+    result |= figures(
+        *timed(lambda query: client.query_points(NAME, query, limit=TOP).points, asked, 3), truth
+    )
+    bare = client._client.store.collection(NAME).shard._engine  # noqa: SLF001 -- the engine under it is the yardstick
 
     def bare_query(query: list[float]) -> Any:
         return bare.query(engine.QueryRequest(TOP, query=engine.Query.Nearest(query), with_payload=True))
@@ -152,7 +162,9 @@ def measure_edge(count: int, folder: Path, options: argparse.Namespace) -> dict[
             keep = part_filter(percent)
             mask = np.arange(count) % 100 < percent
             found = figures(
-                *timed(lambda query, keep=keep: client.query_points(NAME, query, query_filter=keep).points, asked),
+                *timed(
+                    lambda query, keep=keep: client.query_points(NAME, query, query_filter=keep).points, asked
+                ),
                 exact(vectors, queries, mask),
             )
             result[f"filter_{percent}"], result[f"filter_{percent}_recall"] = found["p50"], found["recall"]
@@ -173,16 +185,19 @@ def measure_quantized(kind: str, count: int, folder: Path) -> dict[str, Any]:
     base = memory()
     truth, asked = exact(vectors, queries), queries.tolist()
     params = models.SearchParams(
-        quantization=models.QuantizationSearchParams(rescore=True, oversampling=2.0) if kind != "none" else None
+        quantization=models.QuantizationSearchParams(rescore=True, oversampling=2.0)
+        if kind != "none"
+        else None
     )
     with EdgeClient(folder / kind) as client:
         result: dict[str, Any] = figures(
             *timed(lambda query: client.query_points(NAME, query, search_params=params).points, asked), truth
         )
         result["anon"] = memory()["anon_mb"] - base["anon_mb"]
-        result["codes"] = sum(
-            file.stat().st_size for file in Path(folder / kind).rglob("quantized*") if file.is_file()
-        ) / 1e6
+        result["codes"] = (
+            sum(file.stat().st_size for file in Path(folder / kind).rglob("quantized*") if file.is_file())
+            / 1e6
+        )
     return result
 
 
@@ -204,7 +219,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", type=int, nargs="+", default=[10_000, 50_000])
     parser.add_argument("--filters", action="store_true", help="also filtered queries at 1, 10 and 50 %%")
-    parser.add_argument("--quantization", action="store_true", help="also quantized collections of the last size")
+    parser.add_argument(
+        "--quantization", action="store_true", help="also quantized collections of the last size"
+    )
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--what", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -221,7 +238,20 @@ def main() -> None:
 
 def report(options: argparse.Namespace) -> None:
     extra = ["--filters"] if options.filters else []
-    rows = [["vectors", "store", "upsert/s", "p50 ms", "p95 ms", "recall@10", "peak MB", "own MB", "index s", "reopen s"]]
+    rows = [
+        [
+            "vectors",
+            "store",
+            "upsert/s",
+            "p50 ms",
+            "p95 ms",
+            "recall@10",
+            "peak MB",
+            "own MB",
+            "index s",
+            "reopen s",
+        ]
+    ]
     ratios = [["vectors", "bare engine p50 ms", "EdgeClient p50 ms", "ratio"]]
     filtered = [["vectors", "store", "1 %", "10 %", "50 %", "recall 1 / 10 / 50 %"]]
     for size in options.sizes:

@@ -142,7 +142,7 @@ def test_a_build_that_fails_is_told_and_harms_nothing(
     create(edge)
 
     def fail(_folder: Path, _cancelled: Callable[[], bool]) -> bool:
-        raise EdgeError("the child was killed")  # noqa: EM101 -- the message is the point
+        raise EdgeError("the child was killed")
 
     monkeypatch.setattr("hydrant.edge.rebuild.optimize_in_child", fail)
     upload(edge, 0, 4000)

@@ -254,7 +254,7 @@ def test_quantized_search_rescored_gives_exact_scores(edge: EdgeClient, quantiza
     edge.upload_collection("docs", rows, ids=range(1500))
     edge.optimize("docs")
     ask = lambda **how: (
-        edge.query_points(  # noqa: E731
+        edge.query_points(
             "docs",
             rows[7],
             limit=5,

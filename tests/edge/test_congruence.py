@@ -16,7 +16,7 @@ from qdrant_client import models
 from shapes import SHAPES
 from world import NAME, OTHER, assert_same_ranking, assert_same_records, world
 
-FEW = 100 if os.environ.get("HYDRANT_LONG") == "1" else 4
+FEW = 100 if os.environ.get("HYDRANT_LONG") == "1" else 3
 # A seed does not shrink to a simpler world, and trying takes minutes.
 PHASES = [Phase.generate]
 seeds = st.integers(0, 2**32 - 1)

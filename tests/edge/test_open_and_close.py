@@ -245,7 +245,7 @@ def test_many_threads_read_and_write_one_client(edge: EdgeClient) -> None:
                 )
                 assert edge.retrieve("docs", [own])[0].payload == {"worker": worker}
                 assert edge.query_points("docs", [1.0, 0.5], limit=3).points
-        except BaseException as error:  # noqa: BLE001 -- told to the main thread
+        except BaseException as error:
             failures.append(error)
 
     threads = [threading.Thread(target=work, args=(worker,)) for worker in range(8)]

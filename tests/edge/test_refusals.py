@@ -27,6 +27,12 @@ from hydrant.errors import (
 )
 
 GOOD = [0.5, 0.5]
+DEEP: dict[str, Any] = {"x": 1}
+for _ in range(120):
+    DEEP = {"x": DEEP}
+VERY_DEEP = DEEP
+for _ in range(5000):
+    VERY_DEEP = {"x": VERY_DEEP}
 SPARSE = models.SparseVector(indices=[1, 2], values=[0.5, 0.5])
 
 
@@ -113,7 +119,7 @@ def test_id_of_the_wrong_kind_is_refused(docs: EdgeClient, bad: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "payload", [{"x": math.nan}, {"x": [1, {"y": math.inf}]}, {"x": object()}, [1], "text"]
+    "payload", [{"x": math.nan}, {"x": [1, {"y": math.inf}]}, {"x": object()}, [1], "text", DEEP, VERY_DEEP]
 )
 def test_payload_that_is_no_json_is_refused(docs: EdgeClient, payload: Any) -> None:
     point = models.PointStruct.model_construct(id=5, vector={}, payload=payload)
@@ -205,6 +211,48 @@ def test_bad_query_is_refused(
 ) -> None:
     with pytest.raises(kind, match=words):
         docs.query_points("docs", **request_)
+
+
+def test_payload_as_deep_as_allowed_can_be_read_back(docs: EdgeClient, tmp_path: Path) -> None:
+    payload: dict[str, Any] = {"x": 1}
+    for _ in range(99):
+        payload = {"x": payload}
+    docs.upsert("docs", [models.PointStruct(id=5, vector={}, payload=payload)])
+    docs.close()
+    with EdgeClient(tmp_path / "index") as again:
+        assert again.retrieve("docs", [5])[0].payload == payload
+
+
+def test_what_would_end_the_process_is_refused(docs: EdgeClient) -> None:
+    docs.create_payload_index("docs", "f", "float")
+    with pytest.raises(InputError, match="start_from"):
+        docs.scroll("docs", order_by=models.OrderBy(key="f", start_from=math.nan))
+    nan_range = models.Filter(must=[models.FieldCondition(key="f", range=models.Range(gte=math.nan))])
+    with pytest.raises(FilterError, match="nan"):
+        docs.count("docs", nan_range)
+    assert docs.count("docs").count == 1
+
+
+def test_formula_without_a_value_says_what_is_wrong(docs: EdgeClient) -> None:
+    with pytest.raises(InputError, match="missing field without a default"):
+        docs.query_points(
+            "docs",
+            query=models.FormulaQuery(formula="nothing"),
+            prefetch=models.Prefetch(query=GOOD, using="dense"),
+        )
+
+
+@pytest.mark.parametrize("key", ["", "a[["])
+def test_path_that_is_none_is_refused(docs: EdgeClient, key: str) -> None:
+    for call in (
+        lambda: docs.create_payload_index("docs", key, "keyword"),
+        lambda: docs.delete_payload_index("docs", key),
+        lambda: docs.facet("docs", key),
+        lambda: docs.scroll("docs", order_by=key),
+        lambda: docs.delete_payload("docs", [key], [1]),
+    ):
+        with pytest.raises(InputError, match="path"):
+            call()
 
 
 def test_unknown_argument_is_refused(docs: EdgeClient) -> None:

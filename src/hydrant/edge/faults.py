@@ -46,10 +46,11 @@ _KINDS: Mapping[str, type[HydrantError]] = {
     "wrong input": InputError,
     "failed to parse": InputError,
     "no point with id": InputError,
+    "validation failed": InputError,
 }
 
 
-def translate(error: Exception, doing: str) -> HydrantError:
+def translate(error: BaseException, doing: str) -> HydrantError:
     """The typed error for an exception of the engine.
 
     Args:
@@ -59,11 +60,23 @@ def translate(error: Exception, doing: str) -> HydrantError:
     if isinstance(error, HydrantError):
         return error
     text = str(error)
+    if "process cancelled" in text:
+        # The engine's own words say nothing of the cause.
+        text = (
+            "a formula has no finite value for some point: a missing field without a default, a division by zero, "
+            "a root or logarithm of a negative number"
+        )
+        return InputError(f"{doing}: {text}")
     lowered = text.lower()
     kind = next((found for words, found in _KINDS.items() if words in lowered), None)
     if kind is None:
         kind = InputError if isinstance(error, (TypeError, ValueError)) else EdgeError
     return kind(f"{doing}: {text}")
+
+
+def is_engines(error: BaseException) -> bool:
+    """Whether an exception is the engine's doing. A panic in it arrives as a class that is no `Exception`."""
+    return isinstance(error, Exception) or type(error).__module__ == "pyo3_runtime"
 
 
 def checked(call: Callable[Params, Result]) -> Callable[Params, Result]:
@@ -73,7 +86,7 @@ def checked(call: Callable[Params, Result]) -> Callable[Params, Result]:
         InputError: A value that the engine's class refuses, with the engine's words.
     """
 
-    @wraps(call)
+    @wraps(call, updated=())
     def convert(*args: Params.args, **kwargs: Params.kwargs) -> Result:
         try:
             return call(*args, **kwargs)

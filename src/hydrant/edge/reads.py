@@ -19,6 +19,7 @@ from hydrant.edge.convert.queries import (
     to_engine_selector,
 )
 from hydrant.edge.convert.results import to_record, to_scored_points
+from hydrant.edge.faults import checked
 from hydrant.edge.options import check_options
 from hydrant.errors import InputError
 
@@ -111,7 +112,7 @@ class Reads(BackendBase):
         if limit < 1:
             message = f"limit value {limit} is invalid. Must be 1 or larger."
             raise InputError(message)
-        request = engine.ScrollRequest(
+        request = checked(engine.ScrollRequest)(
             offset=to_engine_id(offset) if offset is not None else None,
             limit=limit,
             filter=to_engine_filter(scroll_filter),
@@ -151,7 +152,7 @@ class Reads(BackendBase):
         if limit < 1:
             message = f"limit value {limit} is invalid. Must be 1 or larger."
             raise InputError(message)
-        request = engine.FacetRequest(key, limit, exact, to_engine_filter(facet_filter))
+        request = checked(engine.FacetRequest)(key, limit, exact, to_engine_filter(facet_filter))
         collection = self.store.collection(collection_name)
         answer = collection.shard.read("facet", lambda opened: opened.facet(request))
         # A value whose points are all gone stays in the engine's index with a count of zero, and comes last.

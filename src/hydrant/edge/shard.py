@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import qdrant_edge as engine
 
-from hydrant.edge.faults import translate
+from hydrant.edge.faults import is_engines, translate
 from hydrant.errors import EdgeError, HydrantError
 
 if TYPE_CHECKING:
@@ -113,7 +113,9 @@ class Shard:
         opened = self._open()
         try:
             return opened.query(request)
-        except Exception as error:
+        except BaseException as error:
+            if not is_engines(error):
+                raise
             if self._replaced(opened):
                 return self.query(request)
             raise translate(error, f"query {self.name!r}") from error
@@ -123,7 +125,9 @@ class Shard:
         opened = self._open()
         try:
             return call(opened)
-        except Exception as error:
+        except BaseException as error:
+            if not is_engines(error):
+                raise
             if self._replaced(opened):
                 return self.read(doing, call)
             raise translate(error, f"{doing} {self.name!r}") from error
@@ -135,7 +139,9 @@ class Shard:
             for change in changes:
                 try:
                     opened.update(change.operation)
-                except Exception as error:
+                except BaseException as error:
+                    if not is_engines(error):
+                        raise
                     raise translate(error, f"update {self.name!r}") from error
                 self._note(change)
             self._last_write = time.monotonic()
@@ -270,5 +276,7 @@ def attempt(doing: str, call: Callable[[], Result]) -> Result:
     """Call the engine outside a shard; its exceptions become ours."""
     try:
         return call()
-    except Exception as error:
+    except BaseException as error:
+        if not is_engines(error):
+            raise
         raise translate(error, doing) from error

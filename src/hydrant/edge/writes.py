@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import numpy as np
-import qdrant_edge as engine
 from qdrant_client import models
 
 from hydrant.edge.base import BackendBase
 from hydrant.edge.change import Change
 from hydrant.edge.convert import points as convert
-from hydrant.edge.convert.indexes import to_engine_index
+from hydrant.edge.convert.indexes import create_index, delete_index
 from hydrant.edge.convert.operations import to_change
 from hydrant.edge.options import check_options
 from hydrant.errors import InputError
@@ -177,7 +176,7 @@ class Writes(BackendBase):
         if schema is None:
             message = f"an index on {field_name!r} needs field_schema: its kind, e.g. 'keyword'; got None"
             raise InputError(message)
-        operation = engine.UpdateOperation.create_field_index(field_name, to_engine_index(schema))
+        operation = create_index(field_name, schema)
         return self._apply(self.store.collection(collection_name), Change(operation))
 
     def delete_payload_index(
@@ -185,7 +184,7 @@ class Writes(BackendBase):
     ) -> models.UpdateResult:
         """Remove a payload index; see `QdrantClient.delete_payload_index`."""
         check_options("delete_payload_index", kwargs)
-        operation = engine.UpdateOperation.delete_field_index(field_name)
+        operation = delete_index(field_name)
         return self._apply(self.store.collection(collection_name), Change(operation))
 
     def _apply(self, collection: Collection, *changes: Change) -> models.UpdateResult:

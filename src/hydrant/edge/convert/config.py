@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from qdrant_client import models
 
 from hydrant.edge.convert.enums import to_engine
+from hydrant.edge.faults import checked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,6 +36,7 @@ def dense_params(config: models.CreateCollection) -> dict[str, models.VectorPara
     return dict(config.vectors)
 
 
+@checked
 def to_engine_config(config: models.CreateCollection) -> engine.EdgeConfig:
     """The engine's configuration for a collection."""
     payload_memory = config.payload.memory if config.payload is not None else None

@@ -46,6 +46,18 @@ def to_engine_index(schema: Any) -> Any:
     raise InputError(message)
 
 
+@checked
+def create_index(field: str, schema: Any) -> engine.UpdateOperation:
+    """The operation that indexes a payload field; raises `InputError` for a path or a kind that does not exist."""
+    return engine.UpdateOperation.create_field_index(field, to_engine_index(schema))
+
+
+@checked
+def delete_index(field: str) -> engine.UpdateOperation:
+    """The operation that removes a field's index; raises `InputError` for what is no path."""
+    return engine.UpdateOperation.delete_field_index(field)
+
+
 def from_engine_index(info: engine.PayloadIndexInfo) -> models.PayloadIndexInfo:
     """What the engine says of an index, as qdrant-client says it."""
     data_type = to_value(models.PayloadSchemaType, info.data_type)

@@ -7,6 +7,7 @@ The engine searches with vectors only. Points that a query names by id are looke
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import isnan
 from typing import TYPE_CHECKING, Any, Protocol
 from uuid import UUID
 
@@ -207,6 +208,9 @@ def to_engine_order(value: str | models.OrderBy) -> engine.OrderBy:
         descending = value.direction is models.Direction.DESC
         direction = engine.Direction.Desc if descending else engine.Direction.Asc
     start = value.start_from
+    if isinstance(start, float) and isnan(start):
+        message = f"order_by {value.key!r}: start_from must be a number or a date, got {start!r}"
+        raise InputError(message)
     if start is None or isinstance(start, (int, float)):
         return engine.OrderBy(value.key, direction, start)
     return engine.OrderBy(value.key, direction, to_engine_datetime(start))
