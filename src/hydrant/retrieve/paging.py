@@ -102,11 +102,8 @@ def depths(page: Page, base: int) -> list[int]:
 
 def concatenated(rankings: Iterable[Sequence[tuple[Id, float]]]) -> list[tuple[Id, float]]:
     """Each ranking's newcomers after those of the ones before it."""
-    first, *deeper = rankings
-    if not deeper:
-        return list(first)
-    merged = dict(first)
-    for ranking in deeper:
+    merged: dict[Id, float] = {}
+    for ranking in rankings:
         for each, score in ranking:
             merged.setdefault(each, score)
     return list(merged.items())

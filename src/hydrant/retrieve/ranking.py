@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,7 +24,7 @@ _BAD_REQUEST = 400
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The page's points, best first, and what each source said of the points it returned."""
+    """The page's points, best first, and what each source said of those that it returned too."""
 
     points: Sequence[models.ScoredPoint]
     sources: Mapping[str, Mapping[Any, StageScore]] = field(default_factory=dict)
@@ -80,7 +80,8 @@ class Search:
             fused = self.builder.fused(query, depth, self.threshold, window.part)
             points, *own = yield from self._ask([fused, *self._explaining(depth)])
             if window.closed(points):
-                return Found(window.cut(points, descending=True), self._ranks(own))
+                found = window.cut(points, descending=True)
+                return Found(found, self._ranks(own, [point.id for point in found]))
             window = window.wider()
 
     def _fused_there_deep(self, query: models.Query, levels: Sequence[int], page: Page) -> Flow[Found]:
@@ -94,7 +95,8 @@ class Search:
             [(point.id, point.score) for point in in_order(points)] for points in answers[: len(levels)]
         ]
         ranking = concatenated(rankings)[page.offset : page.end]
-        return (yield from self._with_payloads(ranking, self._ranks(answers[len(levels) :])))
+        ranks = self._ranks(answers[len(levels) :], [each for each, _ in ranking])
+        return (yield from self._with_payloads(ranking, ranks))
 
     def _fused_here(self, fusion: Fusion, levels: Sequence[int], page: Page) -> Flow[Found]:
         # Every depth in a request of its own: which of several equal scores come within it is the engine's choice, and
@@ -111,7 +113,8 @@ class Search:
             fused.append(pairs_in_order(fusion.fuse(pairs)))
         ranking = concatenated(fused)
         kept = [pair for pair in ranking if self.threshold is None or pair[1] >= self.threshold]
-        return (yield from self._with_payloads(kept[page.offset : page.end], _stage_scores(own)))
+        shown = kept[page.offset : page.end]
+        return (yield from self._with_payloads(shown, _stage_scores(own, [each for each, _ in shown])))
 
     def _is_distance(self, name: str) -> bool:
         vector = self.collection.profile.dense.get(self.collection.sources[name].vector)
@@ -133,9 +136,9 @@ class Search:
             return []
         return [self.builder.alone(ask, Part(depth, payload=False)) for ask in self.builder.asks]
 
-    def _ranks(self, answers: Sequence[Points]) -> dict[str, dict[Any, StageScore]]:
+    def _ranks(self, answers: Sequence[Points], shown: Iterable[Any]) -> dict[str, dict[Any, StageScore]]:
         names = [ask.source for ask in self.builder.asks]
-        return _stage_scores(dict(zip(names, answers, strict=True))) if answers else {}
+        return _stage_scores(dict(zip(names, answers, strict=True)), shown) if answers else {}
 
     def _ask(self, requests: Sequence[models.QueryRequest]) -> Flow[list[Points]]:
         try:
@@ -165,16 +168,22 @@ class Search:
         records = yield self.collection.call("retrieve", ids=ids, with_payload=True)
         payloads = {record.id: record.payload for record in records}
         # A point that was deleted between the two requests is left out rather than shown empty.
+        # The parts come from Qdrant and need no second check by pydantic.
         points = [
-            models.ScoredPoint(id=each, version=0, score=score, payload=payloads[each])
+            models.ScoredPoint.model_construct(id=each, version=0, score=score, payload=payloads[each])
             for each, score in ranking
             if each in payloads
         ]
         return Found(points, ranks)
 
 
-def _stage_scores(rankings: Mapping[str, Points]) -> dict[str, dict[Any, StageScore]]:
+def _stage_scores(rankings: Mapping[str, Points], shown: Iterable[Any]) -> dict[str, dict[Any, StageScore]]:
+    wanted = set(shown)
     return {
-        name: {point.id: StageScore(float(point.score), rank) for rank, point in enumerate(points, 1)}
+        name: {
+            point.id: StageScore(float(point.score), rank)
+            for rank, point in enumerate(points, 1)
+            if point.id in wanted
+        }
         for name, points in rankings.items()
     }
