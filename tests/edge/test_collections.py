@@ -170,8 +170,8 @@ def test_vector_names_come_and_go(edge: EdgeClient) -> None:
     edge.create_vector_name("docs", "t", models.SparseVectorNameConfig(sparse=models.SparseVectorConfig()))
     edge.update_vectors("docs", [models.PointVectors(id=1, vector={"b": [3.0, 4.0]})])
     assert edge.query_points("docs", [3.0, 4.0], using="b").points[0].id == 1
+    other = models.DenseVectorConfig(size=3, distance=models.Distance.COSINE)
     with pytest.raises(InputError, match="different configuration"):
-        other = models.DenseVectorConfig(size=3, distance=models.Distance.COSINE)
         edge.create_vector_name("docs", "b", models.DenseVectorNameConfig(dense=other))
     folder = edge.location
     edge.close()
@@ -253,14 +253,11 @@ def test_quantized_search_rescored_gives_exact_scores(edge: EdgeClient, quantiza
     )
     edge.upload_collection("docs", rows, ids=range(1500))
     edge.optimize("docs")
-    ask = lambda **how: (
-        edge.query_points(
-            "docs",
-            rows[7],
-            limit=5,
-            search_params=models.SearchParams(quantization=models.QuantizationSearchParams(**how)),
-        ).points
-    )
+
+    def ask(**how: Any) -> list[models.ScoredPoint]:
+        params = models.SearchParams(quantization=models.QuantizationSearchParams(**how))
+        return edge.query_points("docs", rows[7], limit=5, search_params=params).points
+
     exact = np.sort(rows @ rows[7])[::-1][:5]
     found = ask(rescore=True, oversampling=8.0)
     assert found[0].id == 7

@@ -21,7 +21,7 @@ from hydrant.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from hydrant.edge.store import Collection
+    from hydrant.edge.collection import Collection
 
 _FIRST_PAGE = 4
 """The first page has so many times the hits that the groups could hold."""

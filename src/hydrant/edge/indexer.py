@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from hydrant.edge.store import Collection, Store
+    from hydrant.edge.collection import Collection
+    from hydrant.edge.store import Store
 
 POLL_SECONDS = 0.1
 STOP_SECONDS = 30.0

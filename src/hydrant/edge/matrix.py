@@ -14,7 +14,7 @@ from hydrant.edge.options import check_options
 from hydrant.errors import InputError
 
 if TYPE_CHECKING:
-    from hydrant.edge.store import Collection
+    from hydrant.edge.collection import Collection
 
 _LEAST_SAMPLE = 2
 

@@ -224,13 +224,14 @@ class Shard:
             with suppress(HydrantError):  # it goes away whether or not it closes well
                 attempt(f"close {self.name!r}", old.close)
 
-    def close(self) -> None:
-        """Write everything to disk and let go of the files; a second call does nothing."""
+    def close(self, *, keep: bool = True) -> None:
+        """Write everything to disk, unless it need not be kept, and let go of the files; once is enough."""
         with self.writing:
             opened, self._engine = self._engine, None
             if opened is not None:
                 try:
-                    attempt(f"close {self.name!r}", opened.flush)
+                    if keep:
+                        attempt(f"close {self.name!r}", opened.flush)
                 finally:
                     attempt(f"close {self.name!r}", opened.close)
 

@@ -6,29 +6,27 @@ import tempfile
 import threading
 import weakref
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from hydrant.edge.catalog import SHARDS, Catalog, Entry, read_catalog
+from hydrant.edge.collection import Collection, vector_of
 from hydrant.edge.convert.config import to_engine_config
 from hydrant.edge.convert.queries import Planner
-from hydrant.edge.convert.results import from_engine_vector
 from hydrant.edge.convert.schema import Schema
 from hydrant.edge.files import remove_tree
 from hydrant.edge.indexer import Indexer
 from hydrant.edge.lock import FolderLock
 from hydrant.edge.policy import Policy
+from hydrant.edge.resources import Resources, release_quietly, sweep
 from hydrant.edge.shard import Shard
 from hydrant.errors import (
     CollectionExists,
     CollectionNotFound,
     EdgeError,
     HydrantError,
-    InputError,
     StorageError,
-    UnknownVector,
 )
 
 if TYPE_CHECKING:
@@ -42,48 +40,6 @@ if TYPE_CHECKING:
 
 MEMORY = ":memory:"
 """The location that means: a temporary index, removed when its client is closed or the program ends."""
-
-
-@dataclass(frozen=True)
-class Collection:
-    """One collection while its index is open."""
-
-    name: str
-    shard: Shard
-    schema: Schema
-    policy: Policy
-    planner: Planner
-
-
-@dataclass
-class _Resources:
-    """What must be given back at the end, kept apart from the store so that a finalizer can hold it."""
-
-    folder: Path | None = None
-    lock: FolderLock | None = None
-    temporary: bool = False
-    indexer: Indexer | None = None
-    opened: dict[str, Collection] = field(default_factory=dict)
-
-    def release(self) -> None:
-        """Close every shard, then give the folder back. Each step runs whatever the others do."""
-        if self.indexer is not None:
-            self.indexer.stop()
-        first: HydrantError | None = None
-        while self.opened:
-            _, collection = self.opened.popitem()
-            try:
-                collection.shard.close()
-            except HydrantError as error:
-                first = first if first is not None else error
-        lock, self.lock = self.lock, None
-        if lock is not None:
-            lock.release()
-        folder, self.folder = self.folder, None
-        if folder is not None and self.temporary:
-            remove_tree(folder)
-        if first is not None:
-            raise first
 
 
 class Store:
@@ -102,10 +58,10 @@ class Store:
         # Guards opening, closing and the catalog; queries on an open collection do not take it. Whoever holds it
         # must not take a shard's `writing`: a finished build takes them in the other order.
         self._guard = threading.RLock()
-        self._held = _Resources()
+        self._held = Resources()
         self.indexer = self._held.indexer = Indexer(self)
         # Runs at garbage collection and at interpreter exit, whichever comes first.
-        self._finalizer = weakref.finalize(self, _release_quietly, self._held)
+        self._finalizer = weakref.finalize(self, release_quietly, self._held)
 
     @property
     def closed(self) -> bool:
@@ -169,7 +125,7 @@ class Store:
             self._held.opened[name] = self._collection_of(name, shard, config)
         if replaced is not None:
             with suppress(HydrantError):  # see `drop`
-                replaced.shard.close()
+                replaced.shard.close(keep=False)
         if old_path is not None:
             remove_tree(old_path)
 
@@ -237,7 +193,7 @@ class Store:
             self.indexer.forget(name)
         if opened is not None:
             with suppress(HydrantError):  # its files go away whether or not it closes well
-                opened.shard.close()
+                opened.shard.close(keep=False)
         remove_tree(path)
         return True
 
@@ -301,7 +257,7 @@ class Store:
             if catalog is None:
                 catalog = Catalog()
                 catalog.save(folder)
-            _sweep(folder / SHARDS, {entry.shard for entry in catalog.collections.values()})
+            sweep(folder / SHARDS, {entry.shard for entry in catalog.collections.values()})
         except BaseException:
             lock.release()
             raise
@@ -348,36 +304,3 @@ class Store:
 
     def _closed_error(self) -> EdgeError:
         return EdgeError(f"the client of the index {self.location!r} is closed; create a new EdgeClient")
-
-
-def vector_of(collection: Collection, name: str, point_id: int | UUID) -> Any:
-    """A point's vector by name, as qdrant-client gives it.
-
-    Raises:
-        InputError: No such point.
-        UnknownVector: The collection has no vector of that name, or the point has none.
-    """
-    collection.schema.require(name)
-    records = collection.shard.read("retrieve", lambda opened: opened.retrieve([point_id], False, [name]))
-    if not records:
-        message = f"Point {point_id} is not found in the collection {collection.name!r}"
-        raise InputError(message)
-    vectors: Any = records[0].vector
-    value = vectors.get(name) if isinstance(vectors, dict) else vectors
-    if value is None:
-        message = f"Vector with name {name!r} for point {point_id} not found"
-        raise UnknownVector(message)
-    return from_engine_vector(value)
-
-
-def _sweep(shards: Path, known: set[str]) -> None:
-    """Remove shards that no collection owns: what a crash while creating or deleting leaves behind."""
-    for path in shards.iterdir():
-        if path.name not in known:
-            remove_tree(path)
-
-
-def _release_quietly(held: _Resources) -> None:
-    # A finalizer has nobody to tell; whatever could not be flushed is still in the write-ahead log.
-    with suppress(HydrantError):
-        held.release()

@@ -20,7 +20,7 @@ from hydrant.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from hydrant.edge.store import Collection
+    from hydrant.edge.collection import Collection
 
 UPLOAD_BATCH = 256
 _UPLOAD = frozenset(("batch_size", "parallel", "method", "max_retries"))
