@@ -84,7 +84,7 @@ def test_writes_during_a_build_are_all_in_what_was_built(
     edge.delete("docs", [3400])
     go_on.set()
     wait_for(lambda: edge._client.store.collection("docs").shard.folder != old)
-    assert not old.exists()
+    wait_for(lambda: not old.exists())
     assert edge.count("docs").count == 3399
     assert edge.retrieve("docs", [200])[0].payload == {"late": True}
     assert edge.retrieve("docs", [5, 3400]) == []
