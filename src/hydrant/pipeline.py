@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 # The part of the whole deadline that an optional stage has to leave to each stage after it, so that a slow
 # expansion cannot eat the time of the search that it was meant to help.
 _RESERVED_SHARE = 0.15
+# The largest number of points that a page can begin at or hold; requests carry 32 bits.
+_MOST = 2**31 - 1
 
 
 class Stage(ABC):
@@ -254,8 +256,8 @@ def _query(query: object, given: Query) -> Query:
 
 
 def _check_whole(name: str, value: object, *, at_least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < at_least:
-        msg = f"{name} must be a whole number of at least {at_least}, got {value!r}"
+    if isinstance(value, bool) or not isinstance(value, int) or not at_least <= value <= _MOST:
+        msg = f"{name} must be a whole number from {at_least} to {_MOST:,}, got {value!r}"
         raise InputError(msg)
 
 

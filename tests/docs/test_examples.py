@@ -44,7 +44,7 @@ def test_the_readme_shows_the_answer_it_promises(tmp_path, monkeypatch, capsys):
     try:
         hit = names["result"].hits[0]
         assert hit.id == "faq-7"
-        assert set(hit.stages) == {"fusion"}
+        assert set(hit.stages) == {"dense", "sparse", "fusion"}
         assert capsys.readouterr().out.startswith(f"{hit.score} Keys are rotated")
     finally:
         names["client"].close()

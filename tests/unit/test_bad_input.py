@@ -241,7 +241,10 @@ def test_bad_files_are_reported_each_with_its_reason_and_the_good_ones_are_index
     docs = Collection.create(edge, "docs", dense=HashEncoder(8))
     report = docs.indexer(progress=False).add_paths([tmp_path, tmp_path / "missing.txt"])
     reasons = {Path(failure.source).name: failure.reason for failure in report.failures}
-    assert set(reasons) == {"rubbish.txt", "empty.txt", "blank.md", "gone.txt", "pipe.txt", "missing.txt"}
+    assert set(reasons) == {"rubbish.txt", "gone.txt", "pipe.txt", "missing.txt"}
+    notes = {Path(note.source).name: note.reason for note in report.notes}
+    assert set(notes) == {"latin.txt", "empty.txt", "blank.md"}
+    assert "empty" in notes["empty.txt"]
     texts = sorted(hit.text for hit in docs.retriever(limit=50).run("key").hits)
     assert any("café" in text for text in texts)
     assert "keys and locks" in texts

@@ -73,7 +73,7 @@ def test_a_document_that_fails_is_named_with_its_reason_and_stops_no_other(work)
 
 def test_at_most_twenty_failures_are_listed_and_the_rest_counted(work):
     for number in range(23):
-        (work / "manual" / f"empty{number}.txt").write_text("")
+        (work / "manual" / f"rubbish{number}.txt").write_bytes(bytes(range(256)) * 9)
     done = run("index", "manual", "--no-dense")
     lines = [line for line in done.stderr.splitlines() if line.startswith("failed ")]
     assert len(lines) == 20

@@ -471,3 +471,23 @@ def test_a_constructor_calls_neither_model_nor_engine(monkeypatch):
 def test_the_repr_names_what_matters(edge):
     docs = Collection.create(edge, "docs", dense=HashEncoder(), tenant="who")
     assert repr(docs) == "<Collection 'docs', sources=['dense'], tenant='who'>"
+
+
+def test_deleting_by_an_empty_mapping_is_refused_and_deletes_nothing(edge):
+    docs = Collection.create(edge, "docs", dense=HashEncoder())
+    docs.indexer(progress=False).add(ITEMS)
+    before = docs.count()
+    with pytest.raises(InputError, match="everything"):
+        docs.delete(filter={})
+    assert docs.count() == before
+
+
+@pytest.mark.parametrize("name", ["", "  ", None])
+def test_a_collection_without_a_name_is_refused(edge, name):
+    with pytest.raises(ConfigurationError, match="name"):
+        Collection.create(edge, name, dense=HashEncoder())
+
+
+def test_fields_without_types_are_refused(edge):
+    with pytest.raises(ConfigurationError, match="'lang': 'keyword'"):
+        Collection.create(edge, "docs", dense=HashEncoder(), fields=["lang"])

@@ -442,3 +442,21 @@ def test_a_filter_that_is_handed_in_is_not_changed(edge_docs):
     before = repr(wanted)
     edge_docs.count(wanted)
     assert repr(wanted) == before
+
+
+def test_a_day_without_a_time_means_the_whole_day(edge):
+    docs = Collection.create(edge, "days", dense=HashEncoder(8), fields={"when": "datetime"})
+    moments = ["2023-12-31T23:59:59Z", "2024-01-01T00:00:00Z", "2024-01-01T15:00:00Z", "2024-01-02T00:00:00Z"]
+    docs.indexer(progress=False).add([{"id": at, "text": at, "when": at} for at in moments])
+    day = date(2024, 1, 1)
+
+    def found(wanted):
+        return sorted(hit.id for hit in docs.retriever().run("when", filter={"when": wanted}).hits)
+
+    assert found(day) == found("2024-01-01") == found({"is": day}) == moments[1:3]
+    assert found({"lte": day}) == moments[:3]
+    assert found({"gt": "2024-01-01"}) == moments[3:]
+    assert found({"gte": day}) == moments[1:]
+    assert found({"lt": day}) == moments[:1]
+    assert found({"gte": day, "lte": day}) == moments[1:3]
+    assert found({"lte": datetime(2024, 1, 1, tzinfo=UTC)}) == moments[:2]

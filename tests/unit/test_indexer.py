@@ -124,7 +124,7 @@ def test_a_changed_text_is_encoded_again_and_only_that(edge):
     assert (report.added, report.updated, report.unchanged) == (0, 1, 19)
     assert encoder.documents_encoded == 1
     assert docs.get([3])[0].text == "changed"
-    assert docs.count() == 20
+    assert docs.count() == 25
 
 
 def test_changed_metadata_alone_is_written_without_encoding(edge):
@@ -272,7 +272,7 @@ def test_an_error_of_the_callers_own_generator_is_theirs_and_what_came_before_is
 
     with pytest.raises(LookupError, match="went away"):
         index(docs, items(), window=10)
-    assert docs.count() == 20
+    assert docs.count() == 25
 
 
 # ---- memory and overlap ------------------------------------------------------------------------------------------
@@ -522,3 +522,16 @@ def test_the_progress_bar_shows_passages_and_rate_on_a_terminal():
 def test_a_window_that_is_no_number_is_refused(edge, window):
     with pytest.raises(ConfigurationError, match="window"):
         make(edge).indexer(window=window)
+
+
+def test_the_same_text_without_ids_and_with_other_metadata_says_what_to_do(edge):
+    docs = make(edge)
+    report = index(docs, [{"text": "the same", "year": 1}, {"text": "the same", "year": 2}])
+    assert report.added == 1
+    assert "give them ids" in report.failures[0].reason
+
+
+def test_an_id_of_none_leaves_the_other_name_for_it(edge):
+    docs = make(edge)
+    index(docs, [{"text": "keys", "id": None, "_id": "x9"}])
+    assert [passage.id for passage in docs.get(["x9"])] == ["x9"]

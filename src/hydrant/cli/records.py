@@ -26,6 +26,7 @@ class Records:
         self._lines = lines
         self._name = name
         self._failures: list[Failure] = []
+        self._numbers: list[int] = []
 
     @classmethod
     @contextmanager
@@ -51,13 +52,23 @@ class Records:
             if not line.strip():
                 continue
             try:
-                yield self._record(line)
+                record = self._record(line)
             except (ValueError, RecursionError) as error:
                 self._fail(number, error)
+                continue
+            self._numbers.append(number)
+            yield record
 
     def with_failures(self, report: IndexReport) -> IndexReport:
-        """A report with the lines that could not be read put first."""
-        return replace(report, failures=(*self._failures, *report.failures))
+        """A report with the lines that could not be read put first, and records without an id named by their line."""
+        from hydrant.ingest.passages import item_label
+
+        lines = {item_label(position): self._line(number) for position, number in enumerate(self._numbers)}
+        failures = [replace(each, source=lines.get(each.source, each.source)) for each in report.failures]
+        return replace(report, failures=(*self._failures, *failures))
+
+    def _line(self, number: int) -> str:
+        return f"{self._name}, line {number}"
 
     def _record(self, line: bytes) -> dict[str, Any]:
         record = json.loads(line.decode("utf-8-sig"))
@@ -70,4 +81,4 @@ class Records:
         from hydrant.ingest.report import Failure
 
         reason = str(error) if isinstance(error, InputError) else f"is not JSON: {error}"
-        self._failures.append(Failure(f"{self._name}, line {number}", reason))
+        self._failures.append(Failure(self._line(number), reason))

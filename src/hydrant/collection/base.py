@@ -240,12 +240,15 @@ class CollectionBase:
             raise InputError(msg)
         owner = self.owner(tenant)
         if ids is None:
+            if not wanted:
+                # What a filter of optional parts comes out as when none was given.
+                msg = f"delete with the empty filter {wanted!r} would delete everything; if that is meant, say models.Filter()"
+                raise InputError(msg)
             condition = self.condition(wanted, tenant)
         else:
             _check_ids(ids)
             own = _has_id([(point_id(each, owner), point_id(each)) for each in ids])
             condition = restrict(self.tenant_field, owner, own)
-        # An empty filter deletes everything there is: the caller said so in so many words.
         selector = models.FilterSelector(filter=condition or models.Filter())
         yield self.call("delete", points_selector=selector, wait=True)
 

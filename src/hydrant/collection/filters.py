@@ -3,7 +3,8 @@
     {"lang": "en"}                                      the field has this value
     {"tags": ["red", "blue"]}                           any of these; also {"tags": {"any": [...]}}
     {"tags": {"none": ["old"]}}                         has a value that is none of these
-    {"year": {"gte": 2020, "lt": 2024}}                 a range; of dates too (datetime, date or ISO 8601 text)
+    {"year": {"gte": 2020, "lt": 2024}}                 a range; of dates too (datetime, date or ISO 8601 text);
+                                                        a day without a time means the whole day
     {"body": {"text": "all these words"}}               words; {"phrase": ...} in this order
     {"author": {"exists": True}}                        has a value
     {"place": {"near": {"lat": 52.5, "lon": 13.4, "meters": 1000}}}
@@ -17,25 +18,16 @@ the collection's payload indexes, because a misspelt field would silently find n
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
-from typing import Any, TypeAlias
+from typing import Any
 
 from qdrant_client import models
 
+from hydrant.collection.conditions import BOUNDS, OPERATORS, Condition, any_of, in_range, match, shown
 from hydrant.collection.payload import BOOKKEEPING
 from hydrant.errors import FilterError
 from hydrant.types import FilterLike
-
-Condition: TypeAlias = models.Condition
-Scalar: TypeAlias = str | int | bool
-
-_BOUNDS = frozenset({"gt", "gte", "lt", "lte"})
-_CHARACTERS_SHOWN = 80
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 # What each type of payload index can answer, by the condition's attribute.
 _ANSWERS: Mapping[str, frozenset[str]] = {
@@ -79,7 +71,7 @@ class FilterCompiler:
         elif isinstance(given, Mapping):
             compiled = self._all(given)
         else:
-            msg = f"filter must be a models.Filter or a mapping of fields to values, got {_shown(given)}"
+            msg = f"filter must be a models.Filter or a mapping of fields to values, got {shown(given)}"
             raise FilterError(msg)
         self._check(compiled)
         return compiled
@@ -94,7 +86,7 @@ class FilterCompiler:
         must: list[Condition] = []
         for field, wanted in mapping.items():
             if not isinstance(field, str):
-                msg = f"a filter's fields must be strings, got {_shown(field)}"
+                msg = f"a filter's fields must be strings, got {shown(field)}"
                 raise FilterError(msg)
             must.extend(self._entry(field, wanted))
         return models.Filter(must=must)
@@ -116,7 +108,7 @@ class FilterCompiler:
             or isinstance(branches, str)
             or not branches
         ):
-            msg = f"{word!r} takes a list of at least one filter, got {_shown(branches)}"
+            msg = f"{word!r} takes a list of at least one filter, got {shown(branches)}"
             raise FilterError(msg)
         filters: list[Condition] = [self._nested(word, branch) for branch in branches]
         return models.Filter(should=filters) if word == "or" else models.Filter(must=filters)
@@ -125,7 +117,7 @@ class FilterCompiler:
         if isinstance(branch, models.Filter):
             return branch
         if not isinstance(branch, Mapping) or not branch:
-            msg = f"{word!r} takes filters such as {{'lang': 'en'}}, got {_shown(branch)}"
+            msg = f"{word!r} takes filters such as {{'lang': 'en'}}, got {shown(branch)}"
             raise FilterError(msg)
         return self._all(branch)
 
@@ -134,32 +126,32 @@ class FilterCompiler:
             msg = f"filter on {field!r} is an empty mapping; give a value or an operator such as {{'gte': 2020}}"
             raise FilterError(msg)
         key = self.payload_key(field)
-        bounds = {name: value for name, value in operators.items() if name in _BOUNDS}
+        bounds = {name: value for name, value in operators.items() if name in BOUNDS}
         if bounds:
-            yield _range(key, field, bounds)
+            yield in_range(key, field, bounds)
         for name, value in operators.items():
             if name == "not":
                 yield models.Filter(must_not=list(self._entry(field, value)))
             elif name == "is":
                 yield self._is(field, value)
-            elif name in _OPERATORS:
-                yield _OPERATORS[name](key, field, value)
-            elif name not in _BOUNDS:
-                known = sorted({*_OPERATORS, *_BOUNDS, "is", "not"})
+            elif name in OPERATORS:
+                yield OPERATORS[name](key, field, value)
+            elif name not in BOUNDS:
+                known = sorted({*OPERATORS, *BOUNDS, "is", "not"})
                 msg = f"filter on {field!r} has the operator {name!r}; expected one of {known}"
                 raise FilterError(msg)
 
     def _equals(self, field: str, value: Any) -> Condition:
         if isinstance(value, Sequence | set | frozenset) and not isinstance(value, str | bytes):
-            return _any(self.payload_key(field), field, value)
+            return any_of(self.payload_key(field), field, value)
         return self._is(field, value)
 
     def _is(self, field: str, value: Any) -> Condition:
         key = self.payload_key(field)
         # Qdrant matches neither floats nor dates by value: there a range of one point says the same.
         if self.indexes.get(key) in {"float", "datetime"} and value is not None:
-            return _range(key, field, {"gte": value, "lte": value})
-        return _match(key, field, value)
+            return in_range(key, field, {"gte": value, "lte": value})
+        return match(key, field, value)
 
     # ---- the check against the indexes ---------------------------------------------------------------------------
 
@@ -184,7 +176,7 @@ class FilterCompiler:
             and asked is not None
             and asked not in _ANSWERS.get(indexed, frozenset({asked}))
         ):
-            msg = f"field {key!r} of collection {self.where!r} has an index of type {indexed!r}, which cannot answer {_shown(condition)}"
+            msg = f"field {key!r} of collection {self.where!r} has an index of type {indexed!r}, which cannot answer {shown(condition)}"
             raise FilterError(msg)
 
     def _index_of(self, key: str) -> str | None:
@@ -246,133 +238,3 @@ def _asked_match(match: Any) -> str | None:
             else None
         )
     return f"match {type(value).__name__}"
-
-
-# ---- operators ---------------------------------------------------------------------------------------------------
-
-
-def _match(key: str, field: str, value: Any) -> Condition:
-    _check_value(field, value)
-    if isinstance(value, bool | int | str):
-        return models.FieldCondition(key=key, match=models.MatchValue(value=value))
-    if isinstance(value, float):
-        return models.FieldCondition(key=key, range=models.Range(gte=value, lte=value))
-    if isinstance(value, datetime | date):
-        return _range(key, field, {"gte": value, "lte": value})
-    hint = "; to ask for fields without a value use {'exists': False}" if value is None else ""
-    msg = f"filter on {field!r} must be a string, a number, a bool, a date, a list or a mapping, got {_shown(value)}{hint}"
-    raise FilterError(msg)
-
-
-def _check_value(field: str, value: Any) -> None:
-    """Refuse what no index holds and no request can carry."""
-    if isinstance(value, float) and not math.isfinite(value):
-        msg = f"filter on {field!r} must be a finite number, got {value!r}"
-    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        msg = f"filter on {field!r} must be a whole number of at most 64 bits, got {value!r}"
-    elif isinstance(value, str) and _SURROGATE.search(value):
-        msg = f"filter on {field!r} has a lone surrogate, which is no character: got {_shown(value)}"
-    else:
-        return
-    raise FilterError(msg)
-
-
-def _values(field: str, values: Any) -> list[Any]:
-    if isinstance(values, Sequence | set | frozenset) and not isinstance(values, str):
-        listed = sorted(values, key=str) if isinstance(values, set | frozenset) else list(values)
-        kinds = {type(value) for value in listed}
-        for value in listed:
-            _check_value(field, value)
-        if kinds in ({str}, {int}):
-            return listed
-    msg = f"filter on {field!r} takes a list of strings or a list of whole numbers, at least one, got {_shown(values)}"
-    raise FilterError(msg)
-
-
-def _any(key: str, field: str, values: Any) -> Condition:
-    return models.FieldCondition(key=key, match=models.MatchAny(any=_values(field, values)))
-
-
-def _none(key: str, field: str, values: Any) -> Condition:
-    return models.FieldCondition(key=key, match=models.MatchExcept(**{"except": _values(field, values)}))
-
-
-def _words(match: Callable[[str], Any]) -> Callable[[str, str, Any], Condition]:
-    def build(key: str, field: str, value: Any) -> Condition:
-        if not isinstance(value, str) or not value.strip():
-            msg = f"filter on {field!r} takes words to look for, got {_shown(value)}"
-            raise FilterError(msg)
-        _check_value(field, value)
-        return models.FieldCondition(key=key, match=match(value))
-
-    return build
-
-
-def _exists(key: str, field: str, value: Any) -> Condition:
-    if not isinstance(value, bool):
-        msg = f"'exists' on {field!r} takes True or False, got {_shown(value)}"
-        raise FilterError(msg)
-    empty = models.IsEmptyCondition(is_empty=models.PayloadField(key=key))
-    return models.Filter(must_not=[empty]) if value else empty
-
-
-def _near(key: str, field: str, value: Any) -> Condition:
-    try:
-        center = models.GeoPoint(lat=value["lat"], lon=value["lon"])
-        return models.FieldCondition(
-            key=key, geo_radius=models.GeoRadius(center=center, radius=value["meters"])
-        )
-    except (TypeError, KeyError, ValueError) as error:
-        msg = f"'near' on {field!r} takes {{'lat': degrees, 'lon': degrees, 'meters': radius}}, got {_shown(value)}"
-        raise FilterError(msg) from error
-
-
-def _count(key: str, field: str, value: Any) -> Condition:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = {"gte": value, "lte": value}
-    whole = isinstance(value, Mapping) and all(type(bound) is int for bound in value.values())
-    if not whole or not value or not set(value) <= _BOUNDS:
-        msg = f"'count' on {field!r} takes a whole number or bounds such as {{'gte': 2}}, got {_shown(value)}"
-        raise FilterError(msg)
-    return models.FieldCondition(key=key, values_count=models.ValuesCount(**value))
-
-
-def _range(key: str, field: str, bounds: Mapping[str, Any]) -> Condition:
-    values = list(bounds.values())
-    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        for value in values:
-            _check_value(field, float(value))
-        return models.FieldCondition(key=key, range=models.Range(**bounds))
-    try:
-        moments = {name: _moment(value) for name, value in bounds.items()}
-    except ValueError as error:
-        msg = f"filter on {field!r} takes numbers or dates as bounds, got {_shown(dict(bounds))}"
-        raise FilterError(msg) from error
-    return models.FieldCondition(key=key, range=models.DatetimeRange(**moments))
-
-
-def _moment(value: Any) -> datetime:
-    if isinstance(value, datetime):
-        return value
-    if isinstance(value, date):
-        return datetime.combine(value, time.min)
-    if isinstance(value, str):
-        return datetime.fromisoformat(value)
-    msg = f"not a date: {value!r}"
-    raise ValueError(msg)
-
-
-_OPERATORS: Mapping[str, Callable[[str, str, Any], Condition]] = {
-    "any": _any,
-    "none": _none,
-    "text": _words(lambda words: models.MatchText(text=words)),
-    "phrase": _words(lambda words: models.MatchPhrase(phrase=words)),
-    "exists": _exists,
-    "near": _near,
-    "count": _count,
-}
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _CHARACTERS_SHOWN else text[: _CHARACTERS_SHOWN - 1] + "…"

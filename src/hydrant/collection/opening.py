@@ -95,6 +95,12 @@ def create(clients: Clients, plan: Plan) -> Flow[Opened]:
         CollectionExists: There is one of that name.
         ConfigurationError: There is no encoder, or an option says again what the plan says.
     """
+    if not isinstance(plan.name, str) or not plan.name.strip():
+        msg = f"a collection's name must be a str with at least one character, got {plan.name!r}"
+        raise ConfigurationError(msg)
+    if not isinstance(plan.fields, Mapping):
+        msg = f"fields must map each field to its type, such as {{'lang': 'keyword'}}; got {plan.fields!r}"
+        raise ConfigurationError(msg)
     if not plan.encoders:
         msg = f"collection {plan.name!r} needs at least one encoder: dense=..., sparse=... or both"
         raise ConfigurationError(msg)

@@ -78,14 +78,14 @@ class Filing:
             try:
                 passages, revision = self._cut(file)
             except EmptyDocument as error:
-                # What it held before is not in it any more.
-                self._fail(file, error)
+                # Nothing failed: there is nothing in it. What it held before is not in it any more.
+                self._tally.note(file.source, self._reason(file, error))
                 self._finished.append(Revision(file.source, "", 0))
                 bar.advance(file.size, 0)
                 continue
             except (HydrantError, OSError) as error:
                 # One bad file must not cost the others.
-                self._fail(file, error)
+                self._tally.fail(file.source, self._reason(file, error))
                 bar.advance(file.size, 0)
                 continue
             if not passages:
@@ -137,10 +137,10 @@ class Filing:
         passages = list(reversed(chunks.values()))
         return passages, Revision(file.source, wanted, len(passages))
 
-    def _fail(self, file: _File, error: Exception) -> None:
+    @staticmethod
+    def _reason(file: _File, error: Exception) -> str:
         # The message begins with the path, which the report says anyway.
-        reason = str(error).removeprefix(f"{file.source} ").removeprefix(f"{file.path} ")
-        self._tally.fail(file.source, reason)
+        return str(error).removeprefix(f"{file.source} ").removeprefix(f"{file.path} ")
 
     def _prepare(self, passage: Passage, file: _File, revision: Revision) -> Prepared | None:
         try:

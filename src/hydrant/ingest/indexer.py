@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
 
 from hydrant.collection.base import CollectionBase
 from hydrant.encode.texts import shown
@@ -20,8 +19,6 @@ from hydrant.ingest.report import IndexReport, Tally
 from hydrant.ingest.settings import IndexerSettings
 from hydrant.ingest.writing import Writer
 from hydrant.types import Passage, PassageId
-
-T = TypeVar("T")
 
 
 class Indexer:
@@ -129,7 +126,8 @@ class Indexer:
             bar.advance(sum(weigh(each) for each in written), len(written))
 
         writer = Writer(self._collection, tally, done)
-        while window := (yield _Take(passages, self._settings.window)):
+        reading = _Reading(passages, self._settings.window)
+        while window := (yield reading):
             yield from learn(self._collection, [passage.content for passage in window])
             yield from writer.write(window)
             # At once, while there are few passages to weigh again.
@@ -138,17 +136,31 @@ class Indexer:
                 yield from after()
 
 
-class _Take(Effect[list[T]]):
-    """Take the next items of an iterator; reading and chunking files happens here."""
+class _Reading(Effect[list[Prepared]]):
+    """Take the next window of passages, time and again; reading and chunking files happens here.
+
+    What was read before the input failed is handed out first, and the failure at the next call.
+    """
 
     name = "read"
 
-    def __init__(self, items: Iterator[T], number: int) -> None:
-        self._items = items
-        self._number = number
+    def __init__(self, passages: Iterator[Prepared], window: int) -> None:
+        self._passages = passages
+        self._window = window
+        self._error: Exception | None = None
 
-    def call(self, timeout: float | None) -> list[T]:
-        return list(islice(self._items, self._number))
+    def call(self, timeout: float | None) -> list[Prepared]:
+        if self._error is not None:
+            raise self._error
+        taken: list[Prepared] = []
+        try:
+            taken.extend(islice(self._passages, self._window))
+        except Exception as error:
+            # Whatever the caller's own iterator raises is the caller's, after what it gave is safe.
+            if not taken:
+                raise
+            self._error = error
+        return taken
 
 
 def _one_each(_: Prepared) -> float:

@@ -63,7 +63,7 @@ class Preparer:
     def prepared(self, items: Iterable[Item]) -> Iterator[Prepared]:
         """The items that can be indexed."""
         for position, item in enumerate(items):
-            label = f"item {position}"
+            label = item_label(position)
             try:
                 passage = as_passage(item)
                 label = _label(passage, position)
@@ -95,7 +95,8 @@ class Preparer:
         if self._collection.tenant_field is not None:
             place(payload, self._collection.tenant_field, self._tenant)
         digests = {"content": _digest(passage.content), "payload": _digest(_json(payload))}
-        if self._is_repeated(own, f"{digests['content']}{digests['payload']}", label):
+        named = passage.id is not None
+        if self._is_repeated(own, f"{digests['content']}{digests['payload']}", label, named=named):
             return None
         payload[BOOKKEEPING] = digests if revision is None else {**digests, "revision": revision}
         return Prepared(own, passage.content, payload, label)
@@ -117,7 +118,7 @@ class Preparer:
             passage, text=text, title=title, source=source, id=own, metadata=_cleaned(passage.metadata)
         )
 
-    def _is_repeated(self, own: PassageId, digests: str, label: str) -> bool:
+    def _is_repeated(self, own: PassageId, digests: str, label: str, *, named: bool) -> bool:
         mark = hash(digests)
         if own not in self._seen:
             self._seen[own] = mark
@@ -125,7 +126,10 @@ class Preparer:
         if self._seen[own] == mark:
             self._tally.count("duplicates")
         else:
-            self._tally.fail(label, "another passage of this run has the same id; the first one was kept")
+            same = "id" if named else "text and source, and other metadata: give them ids to keep both"
+            self._tally.fail(
+                label, f"another passage of this run has the same {same}; the first one was kept"
+            )
         return True
 
 
@@ -146,7 +150,7 @@ def as_passage(item: Any) -> Passage:
         msg = f"a record needs a 'text'; got the keys {sorted(map(str, item))}"
         raise InputError(msg)
     rest = {key: value for key, value in item.items() if key not in _OWN_KEYS}
-    own = item.get("id", item.get("_id"))
+    own = item["id"] if item.get("id") is not None else item.get("_id")
     title = item.get("title")
     given = item.get("metadata")
     if given is not None and not isinstance(given, Mapping):
@@ -154,12 +158,17 @@ def as_passage(item: Any) -> Passage:
         raise InputError(msg)
     metadata = {**(given or {}), **rest}
     # A blank title, as BEIR's corpora have where there is none, says nothing.
-    return Passage(item["text"], own, title or None, item.get("source"), metadata)
+    return Passage(item["text"], own, None if title == "" else title, item.get("source"), metadata)
 
 
 def _label(passage: Passage, position: int) -> str:
     name = passage.source if passage.id is None else passage.id
-    return f"item {position}" if name is None else str(name)
+    return item_label(position) if name is None else str(name)
+
+
+def item_label(position: int) -> str:
+    """What a report calls an item that has neither an id nor a source, by its place in the input, from 0."""
+    return f"item {position}"
 
 
 def _cleaned(value: Any) -> Any:
