@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _set = object.__setattr__
+_new = object.__new__
+_SCORED = models.ScoredPoint
+_SCORED_FIELDS = set(models.ScoredPoint.model_fields)
 
 
 def to_scored_points(
@@ -34,7 +37,8 @@ def to_scored_points(
         break_ties: Order points of equal score by id. The engine's order among them may change from
             one call to the next.
     """
-    found = [_scored(point, with_payload, with_vectors) for point in points]
+    bare = not with_payload and with_vectors is False
+    found = [_bare(point) if bare else _scored(point, with_payload, with_vectors) for point in points]
     if break_ties:
         _order_ties(found)
     return found
@@ -77,6 +81,26 @@ def _scored(point: engine.ScoredPoint, with_payload: bool, with_vectors: Any) ->
         "order_value": point.order_value,
     }
     return _made(models.ScoredPoint, values)
+
+
+def _bare(point: engine.ScoredPoint) -> models.ScoredPoint:
+    """A point without payload and vectors, as a fusion asks for by the hundred."""
+    made: models.ScoredPoint = _new(_SCORED)
+    values = {
+        "id": from_engine_id(point.id),
+        "version": point.version,
+        "score": point.score,
+        "payload": None,
+        "vector": None,
+        "shard_key": None,
+        "order_value": point.order_value,
+    }
+    _set(made, "__dict__", values)
+    # Every field is in the set, so nobody can add to it, and all points can share it.
+    _set(made, "__pydantic_fields_set__", _SCORED_FIELDS)
+    _set(made, "__pydantic_extra__", None)
+    _set(made, "__pydantic_private__", None)
+    return made
 
 
 def _asked(vector: Any, with_vectors: Any) -> Any:
