@@ -9,7 +9,10 @@ and cranfield's test questions are shown beside them and take no part in it. The
 number of questions it has. Sets in German and Spanish stand for a dense model that does not know the language; they are
 shown as a warning of what a weight in favour of one source can cost, and are no part of the summary either.
 
-p-values are of paired randomisation tests against the fusion named in the table's title, over all development questions.
+"convex of lists" brings every source's scores to 0..1 between the worst and the best of its list; "convex" counts BM25 from 0
+instead of from the worst of its list (`Convex(floors={})` and `Convex()`).
+
+p-values are of paired randomisation tests against RRF with k=60.
 
 Run by `python -m benchmarks.quality --fusion`.
 """
@@ -32,7 +35,7 @@ from benchmarks.quality import Questions
 from benchmarks.tables import Report
 from hydrant import Convex, Dbsf, DenseEncoder, Rrf
 from hydrant.retrieve.fusion import Fusion
-from hydrant.retrieve.retriever import DEFAULT_DEPTH, DEFAULT_FUSION
+from hydrant.retrieve.retriever import DEFAULT_DEPTH
 
 DEVELOPMENT = ("nfcorpus/train", "nfcorpus/dev", "cookbook-docs/test", "chroma-passages", "xquad-en")
 HELD_OUT = ("nfcorpus/test", "cranfield/test")
@@ -40,7 +43,7 @@ FOREIGN = ("xquad-de", "xquad-es")
 SETS = (*DEVELOPMENT, *HELD_OUT, *FOREIGN)
 DEPTHS = (20, 50, 100, 200, 500, 1000)
 _DEEPEST = DEPTHS[-1]
-_QUESTIONS_AT_MOST = 500
+_QUESTIONS_AT_MOST = 400
 
 Ranking = list[tuple[str, float]]
 
@@ -51,13 +54,16 @@ def _shares(share: float) -> dict[str, float]:
 
 FUSIONS: Mapping[str, Fusion] = {
     **{f"RRF k={k}": Rrf(k=k) for k in (2, 10, 20, 40, 60, 100)},
-    **{
-        f"RRF k=60, dense {share}": Rrf(k=60, weights=_shares(share))
-        for share in (0.3, 0.4, 0.45, 0.55, 0.6, 0.7)
-    },
+    **{f"RRF k=60, dense {share}": Rrf(k=60, weights=_shares(share)) for share in (0.4, 0.45, 0.55, 0.6)},
     "DBSF": Dbsf(),
-    **{f"convex, dense {share}": Convex(weights=_shares(share)) for share in (0.3, 0.4, 0.5, 0.6, 0.7)},
+    **{
+        f"convex of lists, dense {share}": Convex(_shares(share), floors={})
+        for share in (0.3, 0.4, 0.5, 0.6, 0.7)
+    },
+    **{f"convex, dense {share}": Convex(_shares(share)) for share in (0.3, 0.4, 0.45, 0.5, 0.6, 0.7)},
 }
+# What most libraries would take; everything is compared with it.
+REFERENCE = "RRF k=60"
 
 
 @dataclass(frozen=True)
@@ -94,11 +100,11 @@ def measure(report: Report, folder: Path, sets: Iterable[str] = SETS, *, quick: 
         for depth in (DEPTHS[:2] if quick else DEPTHS)
     }
     depth = min(DEFAULT_DEPTH, max(depth for _, depth in grid))
-    default = _default_name()
     _by_fusion(report, rankings, grid, depth)
     _by_depth(report, grid)
     _recall(report, rankings, (20, depth) if quick else DEPTHS)
-    _against(report, grid, (default, depth))
+    _against(report, grid, (REFERENCE, depth))
+    _per_set(report, grid, (REFERENCE, depth))
 
 
 def _by_fusion(
@@ -115,7 +121,7 @@ def _by_fusion(
     counts = ", ".join(f"{key} {len(own.sources)}" for key, own in rankings.items())
     report.table(
         f"nDCG@10 by fusion, {depth} candidates from each source (best development summary first)",
-        ("fusion", "summary", *rankings),
+        ("fusion", "summary", *map(_short, rankings)),
         rows,
         note=f"questions: {counts}",
     )
@@ -130,7 +136,7 @@ def _by_depth(report: Report, grid: Mapping[tuple[str, int], Mapping[str, Scores
 
 
 def _recall(report: Report, rankings: Mapping[str, Rankings], depths: Sequence[int]) -> None:
-    names = ("RRF k=20", "RRF k=60", "DBSF", "convex, dense 0.5")
+    names = ("RRF k=20", REFERENCE, "DBSF", "convex of lists, dense 0.5", "convex, dense 0.5")
     rows = [
         [
             name,
@@ -165,6 +171,19 @@ def _against(
     )
 
 
+def _per_set(
+    report: Report, grid: Mapping[tuple[str, int], Mapping[str, Scores]], reference: tuple[str, int]
+) -> None:
+    base = grid[reference]
+    names = ("RRF k=20", "DBSF", "convex of lists, dense 0.5", "convex, dense 0.5")
+    rows = [
+        [key, *(text for name in names for text in _difference(grid[name, reference[1]], base, [key]))]
+        for key in base
+    ]
+    columns = ("set", *(text for name in names for text in (name, "p")))
+    report.table(f"Set by set against {reference[0]} at depth {reference[1]}", columns, rows)
+
+
 def _difference(
     scores: Mapping[str, Scores], base: Mapping[str, Scores], keys: Sequence[str]
 ) -> list[str | float]:
@@ -182,12 +201,18 @@ def _summary(scores: Mapping[str, Scores]) -> float:
     return float(np.mean([np.mean(values) for values in corpora.values()]))
 
 
+def _short(name: str) -> str:
+    """A set's name, cut so that all of them fit side by side."""
+    corpus, _, split = name.partition("/")
+    return (
+        f"{corpus[:2]} {split}"
+        if corpus == "nfcorpus"
+        else corpus.removesuffix("-docs").removesuffix("-passages")
+    )
+
+
 def _present(scores: Mapping[str, Scores], keys: Sequence[str]) -> tuple[str, ...]:
     return tuple(key for key in keys if key in scores)
-
-
-def _default_name() -> str:
-    return next((name for name, fusion in FUSIONS.items() if fusion == DEFAULT_FUSION), "RRF k=60")
 
 
 def _rankings(report: Report, folder: Path, sets: Iterable[str], *, at_most: int) -> dict[str, Rankings]:

@@ -42,15 +42,15 @@ class StoredVectors:
 
     def __init__(self, documents: Vectors, queries: Vectors) -> None:
         self._documents = documents
-        self._queries = queries.tolist()
+        self._queries = queries
 
     def encode_document(self, texts: Sequence[str]) -> Vectors:
         """The rows of the passages."""
         return self._documents[[_number(text) for text in texts]]
 
-    def encode_query(self, texts: Sequence[str]) -> list[list[float]]:
+    def encode_query(self, texts: Sequence[str]) -> Vectors:
         """The rows of the questions."""
-        return [self._queries[_number(text)] for text in texts]
+        return self._queries[[_number(text) for text in texts]]
 
 
 @dataclass(frozen=True)
