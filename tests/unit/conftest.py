@@ -10,7 +10,6 @@ from qdrant_client import QdrantClient
 
 from hydrant import EdgeClient
 
-
 # An engine of `:memory:` syncs every file it makes to the disk; on a disk of memory that costs next to nothing.
 _MEMORY = "/dev/shm"
 if os.access(_MEMORY, os.W_OK):
