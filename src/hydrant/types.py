@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 PassageId: TypeAlias = str | int
 FilterLike: TypeAlias = "models.Filter | Mapping[str, Any]"
-QueryVector: TypeAlias = "list[float] | list[list[float]] | models.SparseVector"
+QueryVector: TypeAlias = "list[float] | models.SparseVector"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from qdrant_client import QdrantClient
+from qdrant_client import QdrantClient, models
 
 from hydrant import Bm25Encoder, Collection, DenseEncoder, EdgeClient, Passage
-from hydrant.errors import CollectionInUse, FormatError, StorageError
+from hydrant.errors import CollectionInUse, FormatError, HydrantError, StorageError
 from hydrant.testing import HashEncoder
 
 pytestmark = pytest.mark.filterwarnings("ignore:Payload indexes have no effect:UserWarning")
@@ -348,3 +348,30 @@ def test_an_index_that_is_open_already_names_the_process(tmp_path):
         with pytest.raises(CollectionInUse, match=str(os.getpid())):
             Collection.open(second, "docs", dense=HashEncoder(8))
         second.close()
+
+
+def test_a_point_without_text_costs_no_other_hit_and_no_indexing(edge):
+    docs = Collection.create(edge, "docs", dense=HashEncoder(8), sparse=Bm25Encoder())
+    indexer = docs.indexer(progress=False)
+    indexer.add(["keys and locks", "doors and keys"])
+    vector = HashEncoder(8).encode_query(["keys"])[0]
+    edge.upsert("docs", [models.PointStruct(id=5, vector={"dense": vector}, payload={"strange": 1})])
+    indexer.add([f"more keys {number}" for number in range(10)])
+    result = docs.retriever(limit=50).run("keys")
+    assert len(result.hits) == 12
+    assert "5" in result.degraded[0].reason
+
+
+def test_a_creation_that_fails_leaves_no_half_collection(edge):
+    with pytest.raises(HydrantError):
+        Collection.create(edge, "docs", dense=HashEncoder(8), fields={"": "keyword"})
+    assert not edge.collection_exists("docs")
+
+
+def test_files_whose_names_are_no_utf8_stay_apart(edge, tmp_path):
+    for name in (b"\xff.txt", b"\xfe.txt", b"?.txt"):
+        (tmp_path / os.fsdecode(name)).write_text(f"keys of {name!r}")
+    docs = Collection.create(edge, "docs", dense=HashEncoder(8))
+    assert docs.indexer(progress=False).add_paths([tmp_path]).added == 3
+    again = docs.indexer(progress=False).add_paths([tmp_path], prune=True)
+    assert (again.files_unchanged, again.deleted, docs.count()) == (3, 0, 3)

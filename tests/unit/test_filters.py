@@ -154,7 +154,7 @@ OPERATORS = {
     "not": lambda payload, field, given: not entry_holds(payload, field, given),
     "is": entry_holds,
     "any": lambda payload, field, given: any(each in given for each in values(payload, field)),
-    "none": lambda payload, field, given: any(each not in given for each in values(payload, field)),
+    "none": lambda payload, field, given: not any(each in given for each in values(payload, field)),
     "exists": lambda payload, field, given: bool(values(payload, field)) == given,
     "text": lambda payload, field, given: any(words(given) <= words(each) for each in values(payload, field)),
 }
@@ -288,7 +288,7 @@ def places():
         ({"uid": "7c9e6679-7425-40de-944b-e07fc1f90ae7"}, ["none"]),
         ({"tags": ("x",)}, ["berlin", "paris"]),
         ({"tags": frozenset({"y"})}, ["berlin"]),
-        ({"tags": {"any": ["x"], "none": ["x"]}}, ["berlin"]),
+        ({"tags": {"any": ["x"], "none": ["y"]}}, ["paris"]),
         ({"day": date(2024, 5, 1)}, ["berlin"]),
         ({"day": {"lt": date(2024, 5, 2), "gte": "2024-05-01"}}, ["berlin"]),
         ({}, ["berlin", "none", "paris"]),

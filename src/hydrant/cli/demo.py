@@ -12,7 +12,7 @@ import typer
 
 from hydrant.cli.console import busy, note, stdout
 from hydrant.cli.guard import guarded
-from hydrant.cli.index import DEFAULT_MODEL
+from hydrant.cli.index import DEFAULT_MODEL, finish
 
 if TYPE_CHECKING:
     from qdrant_client import QdrantClient
@@ -126,6 +126,7 @@ def _indexed(client: QdrantClient, passages: list[Passage], *, rebuild: bool) ->
     if missing:
         note(f"indexing {missing} passages of the Python {sys.version.split()[0]} reference (once)")
         docs.indexer().add(passages)
+    finish(client, docs)
     with busy("loading the model"):
         docs.warm_up()
     return docs

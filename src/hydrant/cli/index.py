@@ -147,9 +147,19 @@ def index(
             report = indexer.add_paths(paths or [], tenant=tenant, prune=prune)
         else:
             report = records.with_failures(indexer.add(records, tenant=tenant))
+        finish(client, docs)
         _show(docs, place, report, tenant, as_json=as_json)
     if report.failures:
         raise typer.Exit(FAILED)
+
+
+def finish(client: QdrantClient, docs: Collection) -> None:
+    """Build the embedded engine's indexes now: a build in the background would end with this program."""
+    from hydrant import EdgeClient
+
+    if isinstance(client, EdgeClient):
+        with busy("building the search index"):
+            client.optimize(docs.name)
 
 
 def _reading(jsonl: Path | None) -> AbstractContextManager[Records | None]:

@@ -15,7 +15,7 @@ MOST_SHOWN = 20
 
 
 def show_report(report: IndexReport, title: str, total: int) -> None:
-    """Print the counts as a table, and what failed or was repaired with its reason.
+    """Print the counts as a table, and what failed or was noted with its reason.
 
     Args:
         report: What was done.
@@ -36,7 +36,7 @@ def show_report(report: IndexReport, title: str, total: int) -> None:
             f"{report.truncated:,} passages are longer than the dense model reads; it has not seen their end "
             "(BM25 has). A smaller --max-tokens avoids that."
         )
-    _list("repaired", report.notes, "yellow")
+    _list("note", report.notes, "yellow")
     _list("failed", report.failures, "red")
 
 

@@ -65,7 +65,8 @@ def any_of(key: str, field: str, values: Any) -> Condition:
 
 
 def _none(key: str, field: str, values: Any) -> Condition:
-    return models.FieldCondition(key=key, match=models.MatchExcept(**{"except": _values(field, values)}))
+    # Not Qdrant's "except", which finds whatever has one other value besides.
+    return models.Filter(must_not=[any_of(key, field, values)])
 
 
 def _words(match: Callable[[str], Any]) -> Callable[[str, str, Any], Condition]:
@@ -101,7 +102,7 @@ def _near(key: str, field: str, value: Any) -> Condition:
 def _count(key: str, field: str, value: Any) -> Condition:
     if isinstance(value, int) and not isinstance(value, bool):
         value = {"gte": value, "lte": value}
-    whole = isinstance(value, Mapping) and all(type(bound) is int for bound in value.values())
+    whole = isinstance(value, Mapping) and all(type(bound) is int and bound >= 0 for bound in value.values())
     if not whole or not value or not set(value) <= BOUNDS:
         msg = f"'count' on {field!r} takes a whole number or bounds such as {{'gte': 2}}, got {shown(value)}"
         raise FilterError(msg)

@@ -2,7 +2,7 @@
 
     {"lang": "en"}                                      the field has this value
     {"tags": ["red", "blue"]}                           any of these; also {"tags": {"any": [...]}}
-    {"tags": {"none": ["old"]}}                         has a value that is none of these
+    {"tags": {"none": ["old"]}}                         has none of these values
     {"year": {"gte": 2020, "lt": 2024}}                 a range; of dates too (datetime, date or ISO 8601 text);
                                                         a day without a time means the whole day
     {"body": {"text": "all these words"}}               words; {"phrase": ...} in this order

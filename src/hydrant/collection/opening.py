@@ -127,10 +127,15 @@ def create(clients: Clients, plan: Plan) -> Flow[Opened]:
         metadata={RECORD_KEY: record.metadata()},
         **plan.options,
     )
-    for key, schema in indexes.items():
-        yield _call(
-            clients, "create_payload_index", plan.name, field_name=key, field_schema=schema, wait=True
-        )
+    try:
+        for key, schema in indexes.items():
+            yield _call(
+                clients, "create_payload_index", plan.name, field_name=key, field_schema=schema, wait=True
+            )
+    except Exception:
+        # Half a collection would be in the way of the next try, and its record would promise indexes it lacks.
+        yield _call(clients, "delete_collection", plan.name)
+        raise
     profile = yield from read_profile(clients, plan.name)
     return Opened(profile, sources, plan.payload, plan.tenant, types)
 
@@ -244,6 +249,9 @@ def _indexes(plan: Plan) -> dict[str, Any]:
     if plan.payload.source is not None:
         indexes[plan.payload.source] = models.PayloadSchemaType.KEYWORD
     indexes[REVISION_KEY] = models.PayloadSchemaType.KEYWORD
+    if plan.tenant is not None and plan.tenant in indexes:
+        msg = f"field {plan.tenant!r} keeps tenants apart and is indexed as that; leave it out of fields"
+        raise ConfigurationError(msg)
     if plan.tenant is not None:
         # Qdrant keeps a tenant's points together on disk where it knows the field.
         indexes[plan.tenant] = models.KeywordIndexParams(type=models.KeywordIndexType.KEYWORD, is_tenant=True)

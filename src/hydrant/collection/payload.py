@@ -72,9 +72,16 @@ class PayloadMap:
         return cls(text="document", metadata="metadata")
 
     @classmethod
-    def flat(cls, text: str, *, title: str | None = None, source: str | None = None) -> PayloadMap:
+    def flat(
+        cls,
+        text: str,
+        *,
+        title: str | None = None,
+        source: str | None = None,
+        id: str | None = None,  # noqa: A002  the attribute's name
+    ) -> PayloadMap:
         """Any payload with the text under one key and everything else beside it."""
-        return cls(text=text, title=title, source=source)
+        return cls(text=text, title=title, source=source, id=id)
 
     @classmethod
     def detect(cls, payloads: Iterable[Mapping[str, Any]], where: str) -> PayloadMap:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,9 +23,13 @@ class Resources:
     temporary: bool = False
     indexer: Indexer | None = None
     opened: dict[str, Collection] = field(default_factory=dict)
+    process: int = field(default_factory=os.getpid)
 
     def release(self) -> None:
         """Close every shard, then give the folder back. Each step runs whatever the others do."""
+        if self.process != os.getpid():
+            # A forked child holds copies of what is its parent's to close and to remove.
+            return
         if self.indexer is not None:
             self.indexer.stop()
         first: HydrantError | None = None

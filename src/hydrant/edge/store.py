@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 import weakref
@@ -30,7 +31,6 @@ from hydrant.errors import (
 )
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
     from uuid import UUID
 
@@ -55,6 +55,7 @@ class Store:
         self.location = str(location)
         self._catalog: Catalog | None = None
         self._closed = False
+        self._process = os.getpid()
         # Guards opening, closing and the catalog; queries on an open collection do not take it. Whoever holds it
         # must not take a shard's `writing`: a finished build takes them in the other order.
         self._guard = threading.RLock()
@@ -88,6 +89,7 @@ class Store:
             CollectionNotFound: No such name; the message lists those that exist.
             EdgeError: The client is closed.
         """
+        self._require_process()
         found = self._held.opened.get(name)
         return found if found is not None else self._open_collection(name)
 
@@ -227,7 +229,18 @@ class Store:
         # Not under the guard: a build that is just being adopted needs it to come to its end.
         self._held.release()
 
+    def _require_process(self) -> None:
+        """Refuse a forked child, where a call into the engine would wait for ever for threads it does not have."""
+        if self._process != os.getpid():
+            message = (
+                f"{self.location!r} was opened by process {self._process}, before a fork, and the engine's threads did not "
+                f"come along to this one ({os.getpid()}): make a client in the child, after the parent closed its own, "
+                "or start processes by 'spawn'"
+            )
+            raise EdgeError(message)
+
     def _ensure_open(self) -> Catalog:
+        self._require_process()
         catalog = self._catalog
         if catalog is not None and not self._closed:
             return catalog

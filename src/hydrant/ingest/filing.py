@@ -135,7 +135,9 @@ class Filing:
             (chunk.title, chunk.text): chunk for chunk in reversed(list(self._chunker.chunks(document)))
         }
         passages = list(reversed(chunks.values()))
-        return passages, Revision(file.source, wanted, len(passages))
+        # Of what was read just now: the file may have changed since it was looked at.
+        present = digest(document.content_hash, self._chunker.record())
+        return passages, Revision(file.source, present, len(passages))
 
     @staticmethod
     def _reason(file: _File, error: Exception) -> str:
@@ -151,8 +153,8 @@ class Filing:
 
 
 def _identity(path: Path) -> str:
-    # The path as bytes may not be UTF-8; what cannot be stored is shown as a replacement character.
-    return os.path.abspath(path).encode("utf-8", "replace").decode("utf-8")  # noqa: PTH100  links stay as named
+    # A name may be bytes that are not UTF-8; escaped, two different files still have two identities.
+    return os.fsencode(os.path.abspath(path)).decode("utf-8", "backslashreplace")  # noqa: PTH100  links stay as named
 
 
 def _is_gone(path: Path) -> bool:

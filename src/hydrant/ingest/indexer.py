@@ -20,12 +20,17 @@ from hydrant.ingest.settings import IndexerSettings
 from hydrant.ingest.writing import Writer
 from hydrant.types import Passage, PassageId
 
+_FIRST = 512
+
 
 class Indexer:
     """Puts passages into a collection. Made by `Collection.indexer`.
 
     Running it twice adds nothing: ids come from the content, or are the caller's own, and what is stored already is
     compared before anything is encoded. An interrupted run is finished by running it again.
+
+    Several may run at once, with one restriction: while a collection with BM25 has fewer than some 2,000 passages it still
+    learns their average length, and two that learn at the same time can leave weights of two averages behind.
     """
 
     def __init__(self, collection: CollectionBase, settings: IndexerSettings) -> None:
@@ -126,7 +131,10 @@ class Indexer:
             bar.advance(sum(weigh(each) for each in written), len(written))
 
         writer = Writer(self._collection, tally, done)
-        reading = _Reading(passages, self._settings.window)
+        # Cutting files takes time: a small first window puts something on the bar, and on the disk, soon.
+        reading = _Reading(
+            passages, self._settings.window, first=self._settings.window if after is None else _FIRST
+        )
         while window := (yield reading):
             yield from learn(self._collection, [passage.content for passage in window])
             yield from writer.write(window)
@@ -144,9 +152,10 @@ class _Reading(Effect[list[Prepared]]):
 
     name = "read"
 
-    def __init__(self, passages: Iterator[Prepared], window: int) -> None:
+    def __init__(self, passages: Iterator[Prepared], window: int, *, first: int) -> None:
         self._passages = passages
         self._window = window
+        self._next = min(first, window)
         self._error: Exception | None = None
 
     def call(self, timeout: float | None) -> list[Prepared]:
@@ -154,12 +163,13 @@ class _Reading(Effect[list[Prepared]]):
             raise self._error
         taken: list[Prepared] = []
         try:
-            taken.extend(islice(self._passages, self._window))
+            taken.extend(islice(self._passages, self._next))
         except Exception as error:
             # Whatever the caller's own iterator raises is the caller's, after what it gave is safe.
             if not taken:
                 raise
             self._error = error
+        self._next = min(2 * self._next, self._window)
         return taken
 
 

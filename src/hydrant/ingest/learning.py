@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from qdrant_client import models
 
@@ -107,7 +108,7 @@ def refit(collection: CollectionBase, name: str) -> Flow[None]:
     offset = None
     while True:
         points, offset = yield collection.call("scroll", limit=_PAGE, offset=offset, with_payload=True)
-        contents = [collection.payload.passage(point.payload, point.id).content for point in points]
+        contents = [content for _, content in _contents(collection, points)]
         counts.extend((yield _Counts(source.encoder, contents)))
         if offset is None:
             break
@@ -119,15 +120,25 @@ def refit(collection: CollectionBase, name: str) -> Flow[None]:
     yield from collection.remember(name, learned, learned_from=len(counts))
 
 
+def _contents(collection: CollectionBase, points: Iterable[models.Record]) -> list[tuple[Any, str]]:
+    """The ids and contents of stored passages; what others put there without a text is not ours to weigh."""
+    layout = collection.payload
+    return [
+        (point.id, layout.passage(point.payload, point.id).content)
+        for point in points
+        if layout.fits(point.payload or {})
+    ]
+
+
 def _rewrite(collection: CollectionBase, vector: str, encoder: Bm25Encoder) -> Flow[None]:
     offset = None
     while True:
         points, offset = yield collection.call("scroll", limit=_PAGE, offset=offset, with_payload=True)
-        contents = [collection.payload.passage(point.payload, point.id).content for point in points]
-        encoded = yield _Weigh(encoder, contents)
+        stored = _contents(collection, points)
+        encoded = yield _Weigh(encoder, [content for _, content in stored])
         changed = [
-            models.PointVectors(id=point.id, vector={vector: sparse})
-            for point, sparse in zip(points, encoded, strict=True)
+            models.PointVectors(id=point_id, vector={vector: sparse})
+            for (point_id, _), sparse in zip(stored, encoded, strict=True)
             if sparse.indices
         ]
         if changed:

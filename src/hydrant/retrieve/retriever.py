@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from hydrant.collection.base import CollectionBase
 from hydrant.encode.base import Encode
-from hydrant.errors import ConfigurationError, InputError
+from hydrant.errors import ConfigurationError, InputError, PayloadUnmapped
 from hydrant.flow import Flow
 from hydrant.pipeline import Stage
 from hydrant.retrieve.fusion import Fusion, Rrf
@@ -113,7 +113,20 @@ class Retriever(Stage):
             return state.with_hits(())
         page = Page(query.offset, self.limit if query.limit is None else query.limit)
         found: Found = yield from self._search(asks, condition).run(page)
-        passages = self.collection.passages(found.points, owner)
+        try:
+            passages = self.collection.passages(found.points, owner)
+        except PayloadUnmapped as error:
+            # One point without a text, put there by somebody else, must not cost the others; if none has one, the layout
+            # is wrong.
+            fits = self.collection.payload.fits
+            readable = [point for point in found.points if fits(point.payload or {})]
+            if not readable:
+                raise
+            state = state.with_degradation(
+                Degradation(self.name, f"left out {len(found.points) - len(readable)}: {error}")
+            )
+            found = Found(readable, found.sources)
+            passages = self.collection.passages(readable, owner)
         return state.with_hits(self._hits(found, passages, page))
 
     def warm_up(self) -> None:
