@@ -13,7 +13,7 @@ from qdrant_client import AsyncQdrantClient, QdrantClient
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from hydrant import Bm25Encoder, Collection, Convex
+from hydrant import Bm25Encoder, Collection, Convex, Rrf
 from hydrant.errors import CollectionError, CollectionNotFound, DeadlineExceeded
 from hydrant.testing import HashEncoder
 
@@ -63,7 +63,7 @@ class Both:
             try:
                 docs = Collection.open(client, "docs", dense=HashEncoder(16))
                 self.server.requests.clear()
-                return docs.retriever().run("locks", **given)
+                return docs.retriever(fusion=Rrf()).run("locks", **given)
             finally:
                 client.close()
         return asyncio.run(self.asearch(**given))
@@ -73,7 +73,7 @@ class Both:
         try:
             docs = await Collection.aopen(client, "docs", dense=HashEncoder(16))
             self.server.requests.clear()
-            return await docs.retriever().arun("locks", **given)
+            return await docs.retriever(fusion=Rrf()).arun("locks", **given)
         finally:
             await client.close()
 

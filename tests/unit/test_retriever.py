@@ -160,14 +160,14 @@ def test_thresholds_cut_their_own_stage_in_both_engines(edge_docs, local_docs, f
     assert kept == pytest.approx(scores(local_docs, **given), abs=1e-4)
 
 
-def test_default_rrf_is_the_textbooks_over_the_sources_own_rankings(edge_docs):
+def test_rrf_is_the_textbooks_over_the_sources_own_rankings(edge_docs):
     query = "key river dog"
     ranks = {}
     for source in ("dense", "sparse"):
         for rank, hit in enumerate(edge_docs.retriever(sources=(source,), limit=100).run(query).hits, 1):
             ranks.setdefault(hit.id, []).append(rank)
     expected = {each: sum(1 / (60 + rank) for rank in own) for each, own in ranks.items()}
-    hits = edge_docs.retriever(limit=70).run(query).hits
+    hits = edge_docs.retriever(limit=70, fusion=Rrf()).run(query).hits
     assert {hit.id: hit.score for hit in hits} == pytest.approx(expected, abs=1e-6)
 
 
@@ -223,6 +223,10 @@ class Counting(EdgeClient):
         self.calls.append(("get_collection", args))
         return super().get_collection(*args, **kwargs)
 
+    def retrieve(self, *args, **kwargs):
+        self.calls.append(("retrieve", kwargs["ids"]))
+        return super().retrieve(*args, **kwargs)
+
     def scroll(self, *args, **kwargs):
         self.calls.append(("scroll", args))
         return super().scroll(*args, **kwargs)
@@ -236,7 +240,14 @@ def counting():
 
 
 @pytest.mark.parametrize(
-    "given", [{}, {"explain": True}, {"sources": ("dense",)}, {"sources": ("sparse",)}, {"fusion": Dbsf()}]
+    "given",
+    [
+        {"fusion": Rrf()},
+        {"fusion": Rrf(), "explain": True},
+        {"sources": ("dense",)},
+        {"sources": ("sparse",)},
+        {"fusion": Dbsf()},
+    ],
 )
 @pytest.mark.parametrize("filter_", [None, {"lang": "en"}])
 def test_a_search_is_one_request_with_the_whole_filter_in_every_part(counting, given, filter_):
@@ -250,6 +261,18 @@ def test_a_search_is_one_request_with_the_whole_filter_in_every_part(counting, g
         for prefetch in request.prefetch or []:
             assert prefetch.filter == condition
             assert prefetch.limit >= 10
+
+
+@pytest.mark.parametrize("given", [{}, {"explain": True}, {"fusion": Rrf(weights={"dense": 2})}])
+def test_what_is_fused_here_asks_for_the_pages_payloads_alone(counting, given):
+    docs, client = counting
+    client.calls.clear()
+    hits = docs.retriever(limit=5, **given).run("key lock", filter={"lang": "en"}).hits
+    (first, requests), (second, ids) = client.calls
+    assert (first, second) == ("query_batch_points", "retrieve")
+    assert [request.with_payload for request in requests] == [False, False]
+    assert all(request.filter == docs.condition({"lang": "en"}, None) for request in requests)
+    assert ids == [hit.point_id for hit in hits]
 
 
 # ---- distances ---------------------------------------------------------------------------------------------------
@@ -416,7 +439,7 @@ def test_search_parameters_reach_every_part(counting):
     docs, client = counting
     params = models.SearchParams(exact=True, hnsw_ef=77)
     client.calls.clear()
-    docs.retriever(params=params).run("key")
+    docs.retriever(params=params, fusion=Rrf()).run("key")
     docs.retriever(params=params, sources=("dense",)).run("key")
     fused, alone = (requests[0] for _, requests in client.calls)
     assert [each.params for each in fused.prefetch] == [params, params]

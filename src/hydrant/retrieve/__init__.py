@@ -1,1 +1,1 @@
-"""Retrieval: the one request to Qdrant, and the fusion of its sources."""
+"""Retrieval: the request to Qdrant, and the fusion of its sources."""

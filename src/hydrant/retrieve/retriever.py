@@ -1,4 +1,4 @@
-"""The retriever: dense, sparse or both, in one request to Qdrant."""
+"""The retriever: dense, sparse or both, asked of Qdrant together."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hydrant.encode.base import Encode
 from hydrant.errors import ConfigurationError, InputError, PayloadUnmapped
 from hydrant.flow import Flow
 from hydrant.pipeline import Stage
-from hydrant.retrieve.fusion import Fusion, Rrf
+from hydrant.retrieve.fusion import Convex, Fusion
 from hydrant.retrieve.ranking import Found, Search
 from hydrant.retrieve.request import Ask, Page, RequestBuilder
 from hydrant.retrieve.vectors import checked_dense, checked_sparse
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # How many candidates each source contributes at least; chosen in benchmarks/README.md ("Default fusion").
 DEFAULT_DEPTH = 100
-DEFAULT_FUSION = Rrf(k=60)
+DEFAULT_FUSION = Convex()
 FUSION = "fusion"
 
 
