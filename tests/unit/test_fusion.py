@@ -99,9 +99,34 @@ def test_convex_keeps_the_proportions_of_a_source_with_a_floor(rankings, factor)
     assert dict(Convex().fuse(scaled)) == pytest.approx(fused)
 
 
-def test_a_score_below_its_floor_is_the_floor():
-    fused = Convex(floors={"dense": 0.0}).fuse({"dense": [("a", 0.6), ("b", -0.2)]})
-    assert fused == [("a", pytest.approx(1)), ("b", pytest.approx(0))]
+def test_what_a_source_left_out_counts_as_its_last_hit_where_the_list_was_cut():
+    rankings = {"sparse": [("a", 8.0), ("b", 6.0)], "dense": [("c", 0.9), ("d", 0.7)]}
+    cut = dict(Convex().fuse(rankings, depth=2))
+    assert cut == pytest.approx(
+        {"a": (1 + 0.5) / 2, "b": (0.75 + 0.5) / 2, "c": (0.75 + 1) / 2, "d": (0.75 + 0.5) / 2}
+    )
+
+
+def test_what_a_source_left_out_counts_as_its_floor_where_the_list_shows_all_there_is():
+    rankings = {"sparse": [("a", 8.0), ("b", 6.0)], "dense": [("c", 0.9), ("d", 0.7)]}
+    whole = dict(Convex().fuse(rankings, depth=3))
+    assert whole == pytest.approx(
+        {"a": (1 + 0.5) / 2, "b": (0.75 + 0.5) / 2, "c": (0 + 1) / 2, "d": (0 + 0.5) / 2}
+    )
+    assert dict(Convex().fuse(rankings)) == whole
+
+
+@pytest.mark.parametrize("floors", [{}, {"dense": 0.5}])
+def test_a_list_of_equal_scores_still_counts_for_those_in_it(floors):
+    third = [("c", 2.0), ("a", 1.5), ("d", 1.0)]
+    fused = dict(Convex(floors=floors).fuse({"dense": [("a", 0.5), ("b", 0.5)], "third": third}))
+    expected = {"a": (1 + 0.75) / 2, "b": (1 + 0.5) / 2, "c": (0.5 + 1) / 2, "d": (0.5 + 0.5) / 2}
+    assert fused == pytest.approx(expected)
+
+
+def test_scores_below_the_floor_are_told_apart_as_without_one():
+    rankings = {"dense": [("a", 0.6), ("b", -0.2), ("c", -0.6)]}
+    assert Convex(floors={"dense": 0.0}).fuse(rankings) == Convex().fuse(rankings)
 
 
 @pytest.mark.parametrize("floors", [{"sparse": math.inf}, {"sparse": math.nan}, {"sparse": "0"}, 0.0])
@@ -114,10 +139,10 @@ def test_convex_by_hand():
     rankings = {"dense": [("a", 0.9), ("b", 0.5), ("c", 0.1)], "sparse": [("b", 8.0), ("d", 4.0)]}
     fused = Convex({"dense": 3, "sparse": 1}).fuse(rankings)
     assert fused == [
+        ("b", pytest.approx(0.75 * 0.75 + 0.25)),
         ("a", pytest.approx(0.75)),
-        ("b", pytest.approx(0.75 * 0.5 + 0.25)),
-        ("d", pytest.approx(0.25 * 0.5)),
-        ("c", pytest.approx(0.0)),
+        ("d", pytest.approx(0.75 * 0.5 + 0.25 * 0.5)),
+        ("c", pytest.approx(0.75 * 0.5)),
     ]
 
 

@@ -38,11 +38,13 @@ class Fusion(ABC):
         return None
 
     @abstractmethod
-    def fuse(self, rankings: Mapping[str, Ranking[Id]]) -> list[tuple[Id, float]]:
+    def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: int | None = None) -> list[tuple[Id, float]]:
         """Fuse rankings that are already here.
 
         Args:
             rankings: By source, ids and scores, best first, higher meaning better.
+            depth: How many hits each source was asked for; a shorter list is all that the source found. None where every
+                list is.
 
         Returns:
             Ids and fused scores, best first. Equal scores keep the order in which the sources named them.
@@ -94,7 +96,7 @@ class Rrf(Fusion):
             return None
         return _rrf_query(self.k + 1)
 
-    def fuse(self, rankings: Mapping[str, Ranking[Id]]) -> list[tuple[Id, float]]:
+    def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: int | None = None) -> list[tuple[Id, float]]:
         """See `Fusion.fuse`."""
         return _sum(
             {
@@ -118,23 +120,26 @@ class Dbsf(Fusion):
         """Qdrant's DBSF."""
         return models.FusionQuery(fusion=models.Fusion.DBSF)
 
-    def fuse(self, rankings: Mapping[str, Ranking[Id]]) -> list[tuple[Id, float]]:
+    def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: int | None = None) -> list[tuple[Id, float]]:
         """See `Fusion.fuse`."""
         return _sum({name: _three_deviations(ranking) for name, ranking in rankings.items()})
 
 
 @dataclass(frozen=True, slots=True)
 class Convex(Fusion):
-    """A weighted mean of scores that were brought to 0..1, the best of each source's list being 1.
+    """A weighted mean of the shares that a passage's scores are of each source's best.
 
-    A source's 0 is the lowest score it can give, where that is known: BM25 and learned sparse vectors give at least 0.
-    Elsewhere it is the lowest score of the list, so that it does not matter on which stretch of its scale a dense model
-    uses to be. A passage that a source did not return counts 0 there. Bruch, Gai and Ingber, "An Analysis of Fusion
-    Functions for Hybrid Retrieval", TOIS 2023, on convex combinations, and on theoretical minima in them.
+    A share is 1 for the source's best hit and 0 for its floor, the lowest score that it can give: 0 for BM25 and learned
+    sparse vectors. A dense model uses whatever stretch of the cosine it was trained to, so its floor is not known; scores
+    fall about with the logarithm of the rank, and a list is taken for the upper half of the way down. A passage that
+    a source did not return counts as the last one that it did, or as the floor where the list shows all there is.
+
+    Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", TOIS 2023, on convex combinations,
+    normalisation and theoretical minima.
 
     Attributes:
         weights: How much each source counts; they are divided by their sum. A source that is not named counts 1.
-        floors: The lowest score that a source can give, by source; a source that is not named has none.
+        floors: The lowest score that a source can give, by source, where that is known.
     """
 
     weights: Mapping[str, float] | None = field(default=None, hash=False)
@@ -144,19 +149,18 @@ class Convex(Fusion):
         object.__setattr__(self, "weights", _checked(self.weights))
         object.__setattr__(self, "floors", _checked_floors(self.floors))
 
-    def fuse(self, rankings: Mapping[str, Ranking[Id]]) -> list[tuple[Id, float]]:
+    def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: int | None = None) -> list[tuple[Id, float]]:
         """See `Fusion.fuse`."""
         total = sum(_weight(self.weights, name) for name in rankings)
         if total <= 0:
             return []
-        return _sum(
-            {
-                name: _zero_to_one(
-                    ranking, self.floors.get(name, math.inf), _weight(self.weights, name) / total
-                )
-                for name, ranking in rankings.items()
-            }
-        )
+        base = 0.0
+        gains = {}
+        for name, ranking in rankings.items():
+            weight = _weight(self.weights, name) / total
+            gains[name], missing = _shares(ranking, self.floors.get(name), depth, weight)
+            base += missing
+        return [(each, base + gain) for each, gain in _sum(gains)]
 
 
 @lru_cache(maxsize=32)
@@ -202,15 +206,23 @@ def _sum(contributions: Mapping[str, Ranking[Id]]) -> list[tuple[Id, float]]:
     return sorted(totals.items(), key=lambda item: -item[1])
 
 
-def _zero_to_one(ranking: Ranking[Id], floor: float, weight: float) -> list[tuple[Id, float]]:
+def _shares(
+    ranking: Ranking[Id], floor: float | None, depth: int | None, weight: float
+) -> tuple[list[tuple[Id, float]], float]:
+    """What each hit has on top of a passage that is not in the list, and what that one has; both weighted."""
     if not ranking:
-        return []
+        return [], 0.0
     scores = [score for _, score in ranking]
-    low, high = min(floor, *scores), max(scores)
-    if high == low:
-        return [(each, weight) for each, _ in ranking]
-    factor = weight / (high - low)
-    return [(each, factor * (score - low)) for each, score in ranking]
+    low, high = min(scores), max(scores)
+    missing = low
+    if floor is None or floor > low:
+        floor = low - (high - low)
+    elif depth is None or len(scores) < depth:
+        missing = floor
+    if high == floor:  # every score is the same, and nothing says how far down the scale goes
+        return [(each, weight / 2) for each, _ in ranking], weight / 2
+    factor = weight / (high - floor)
+    return [(each, factor * (score - missing)) for each, score in ranking], factor * (missing - floor)
 
 
 def _three_deviations(ranking: Ranking[Id]) -> list[tuple[Id, float]]:

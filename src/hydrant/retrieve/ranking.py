@@ -107,10 +107,10 @@ class Search:
         answers = iter((yield from self._ask(requests)))
         fused = []
         own: dict[str, Points] = {}
-        for _ in levels:
+        for depth in levels:
             own = {ask.source: self._source_order(ask.source, next(answers)) for ask in asks}
             pairs = {name: self._pairs(name, points) for name, points in own.items()}
-            fused.append(pairs_in_order(fusion.fuse(pairs)))
+            fused.append(pairs_in_order(fusion.fuse(pairs, depth)))
         ranking = concatenated(fused)
         kept = [pair for pair in ranking if self.threshold is None or pair[1] >= self.threshold]
         shown = kept[page.offset : page.end]
