@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import platformdirs
+from qdrant_client import models
 
 from benchmarks.data import JudgedSet
 from hydrant import Bm25Encoder, Collection, DenseEncoder, EdgeClient
@@ -58,8 +59,18 @@ def indexed(judged: JudgedSet, *, dense: DenseEncoder, optimized: bool = False) 
             msg = f"{len(report.failures)} passages of {judged.corpus} were not indexed: {report.failures[0]}"
             raise RuntimeError(msg)
         if optimized:
-            client.optimize(_COLLECTION)
+            _build_hnsw(client)
         yield collection
+
+
+def _build_hnsw(client: EdgeClient) -> None:
+    """Have HNSW built and used for as few vectors as these, which Qdrant would rather scan."""
+    client.update_collection(
+        _COLLECTION,
+        optimizers_config=models.OptimizersConfigDiff(indexing_threshold=1),
+        hnsw_config=models.HnswConfigDiff(full_scan_threshold=10),
+    )
+    client.optimize(_COLLECTION)
 
 
 def query_vectors(texts: Sequence[str], dense: DenseEncoder) -> list[list[float]]:

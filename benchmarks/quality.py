@@ -22,7 +22,7 @@ from benchmarks import tables
 from benchmarks.data import DataMissingError, JudgedSet, data_folder, load
 from benchmarks.indexes import MODEL, indexed, query_vectors
 from benchmarks.metrics import NDCG_10, RECALL_100, per_query
-from hydrant import Collection, DenseEncoder, Query, Retriever
+from hydrant import Collection, Convex, Dbsf, DenseEncoder, Query, Retriever, Rrf
 
 SETS = ("nfcorpus/test", "cranfield/test", "cookbook-docs/test", "chroma-passages", "xquad-en")
 _DEPTH = 100
@@ -32,6 +32,7 @@ _TARGETS: Mapping[tuple[str, str], tuple[float, float]] = {
     ("nfcorpus/test", "BM25"): (0.32, 1.0),
     ("nfcorpus/test", "hybrid, default"): (0.355, 1.0),
 }
+_FUSIONS = (Rrf(k=60), Dbsf(), Convex())
 _EXACT = models.SearchParams(exact=True)
 
 
@@ -106,6 +107,10 @@ def _rows(questions: Questions, dense: DenseEncoder, *, with_hnsw: bool) -> list
     with indexed(judged, dense=dense) as docs:
         runs["dense, exact"] = questions.ranked(_dense(docs, _EXACT))
         runs["BM25"] = questions.ranked(docs.retriever(limit=_DEPTH, sources=["sparse"]))
+        for fusion in _FUSIONS:
+            runs[f"hybrid, {type(fusion).__name__}()"] = questions.ranked(
+                docs.retriever(limit=_DEPTH, fusion=fusion)
+            )
         hybrid = docs.retriever(limit=_DEPTH)
         runs["hybrid, default"] = questions.ranked(hybrid)
         same = runs["hybrid, default"] == questions.ranked(hybrid)
