@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import itemgetter
 from typing import TypeVar
 
 from qdrant_client import models
@@ -203,7 +204,7 @@ def _sum(contributions: Mapping[str, Ranking[Id]]) -> list[tuple[Id, float]]:
     for ranking in contributions.values():
         for each, score in ranking:
             totals[each] = totals.get(each, 0.0) + score
-    return sorted(totals.items(), key=lambda item: -item[1])
+    return sorted(totals.items(), key=itemgetter(1), reverse=True)
 
 
 def _shares(

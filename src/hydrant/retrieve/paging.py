@@ -70,9 +70,9 @@ def in_order(points: Iterable[models.ScoredPoint], *, descending: bool = True) -
     return _in_order(points, attrgetter("score"), attrgetter("id"), descending=descending)
 
 
-def pairs_in_order(ranking: Iterable[tuple[Id, float]]) -> list[tuple[Id, float]]:
+def pairs_in_order(ranking: Iterable[tuple[Id, float]], *, descending: bool = True) -> list[tuple[Id, float]]:
     """The same for pairs of id and score."""
-    return _in_order(ranking, itemgetter(1), itemgetter(0), descending=True)
+    return _in_order(ranking, itemgetter(1), itemgetter(0), descending=descending)
 
 
 def _in_order(
@@ -81,7 +81,9 @@ def _in_order(
     # Lists come nearly sorted, and few of their scores are equal: one comparison of numbers a hit, and text only
     # where it decides, take a fraction of the time of a key of both.
     found = sorted(items, key=score, reverse=descending)
-    scores = [score(item) for item in found]
+    scores = list(map(score, found))
+    if len(set(scores)) == len(scores):
+        return found
     start = 0
     for end in range(1, len(found) + 1):
         if end < len(found) and scores[end] == scores[start]:

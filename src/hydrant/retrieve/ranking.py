@@ -14,11 +14,12 @@ from hydrant.collection.calls import QdrantCall
 from hydrant.errors import CollectionError
 from hydrant.flow import Flow
 from hydrant.retrieve.fusion import Fusion
-from hydrant.retrieve.paging import Window, concatenated, depths, in_order, pairs_in_order
+from hydrant.retrieve.paging import Window, concatenated, depths, pairs_in_order
 from hydrant.retrieve.request import Page, Part, RequestBuilder
 from hydrant.types import StageScore
 
 Points = list[models.ScoredPoint]
+Pairs = list[tuple[Any, float]]
 _BAD_REQUEST = 400
 
 
@@ -91,9 +92,7 @@ class Search:
             for depth in levels
         ]
         answers = yield from self._ask([*requests, *self._explaining(levels[-1])])
-        rankings = [
-            [(point.id, point.score) for point in in_order(points)] for points in answers[: len(levels)]
-        ]
+        rankings = [pairs_in_order(_pairs(points)) for points in answers[: len(levels)]]
         ranking = concatenated(rankings)[page.offset : page.end]
         ranks = self._ranks(answers[len(levels) :], [each for each, _ in ranking])
         return (yield from self._with_payloads(ranking, ranks))
@@ -106,14 +105,15 @@ class Search:
         requests = [self.builder.alone(ask, Part(depth, payload=False)) for depth in levels for ask in asks]
         answers = iter((yield from self._ask(requests)))
         fused = []
-        own: dict[str, Points] = {}
+        own: dict[str, Pairs] = {}
         for depth in levels:
             own = {ask.source: self._source_order(ask.source, next(answers)) for ask in asks}
-            pairs = {name: self._pairs(name, points) for name, points in own.items()}
-            fused.append(pairs_in_order(fusion.fuse(pairs, depth)))
-        ranking = concatenated(fused)
-        kept = [pair for pair in ranking if self.threshold is None or pair[1] >= self.threshold]
-        shown = kept[page.offset : page.end]
+            higher_is_better = {name: self._negated(name, pairs) for name, pairs in own.items()}
+            fused.append(pairs_in_order(fusion.fuse(higher_is_better, depth)))
+        ranking = fused[0] if len(fused) == 1 else concatenated(fused)
+        if self.threshold is not None:
+            ranking = [pair for pair in ranking if pair[1] >= self.threshold]
+        shown = ranking[page.offset : page.end]
         return (yield from self._with_payloads(shown, _stage_scores(own, [each for each, _ in shown])))
 
     def _is_distance(self, name: str) -> bool:
@@ -123,13 +123,12 @@ class Search:
     def _measure_distances(self) -> bool:
         return any(self._is_distance(ask.source) for ask in self.builder.asks)
 
-    def _source_order(self, name: str, points: Points) -> Points:
-        return in_order(points, descending=not self._is_distance(name))
+    def _source_order(self, name: str, points: Points) -> Pairs:
+        return pairs_in_order(_pairs(points), descending=not self._is_distance(name))
 
-    def _pairs(self, name: str, points: Points) -> list[tuple[Any, float]]:
+    def _negated(self, name: str, pairs: Pairs) -> Pairs:
         # Fusion formulas want higher to be better: a distance counts as its negative.
-        sign = -1.0 if self._is_distance(name) else 1.0
-        return [(point.id, sign * point.score) for point in points]
+        return [(each, -score) for each, score in pairs] if self._is_distance(name) else pairs
 
     def _explaining(self, depth: int) -> list[models.QueryRequest]:
         if not self.explain:
@@ -138,7 +137,8 @@ class Search:
 
     def _ranks(self, answers: Sequence[Points], shown: Iterable[Any]) -> dict[str, dict[Any, StageScore]]:
         names = [ask.source for ask in self.builder.asks]
-        return _stage_scores(dict(zip(names, answers, strict=True)), shown) if answers else {}
+        rankings = zip(names, map(_pairs, answers), strict=True)
+        return _stage_scores(dict(rankings), shown) if answers else {}
 
     def _ask(self, requests: Sequence[models.QueryRequest]) -> Flow[list[Points]]:
         try:
@@ -170,20 +170,32 @@ class Search:
         # A point that was deleted between the two requests is left out rather than shown empty.
         # The parts come from Qdrant and need no second check by pydantic.
         points = [
-            models.ScoredPoint.model_construct(id=each, version=0, score=score, payload=payloads[each])
+            models.ScoredPoint.model_construct(
+                id=each,
+                version=0,
+                score=score,
+                payload=payloads[each],
+                vector=None,
+                shard_key=None,
+                order_value=None,
+            )
             for each, score in ranking
             if each in payloads
         ]
         return Found(points, ranks)
 
 
-def _stage_scores(rankings: Mapping[str, Points], shown: Iterable[Any]) -> dict[str, dict[Any, StageScore]]:
+def _pairs(points: Points) -> Pairs:
+    return [(point.id, point.score) for point in points]
+
+
+def _stage_scores(rankings: Mapping[str, Pairs], shown: Iterable[Any]) -> dict[str, dict[Any, StageScore]]:
     wanted = set(shown)
     return {
         name: {
-            point.id: StageScore(float(point.score), rank)
-            for rank, point in enumerate(points, 1)
-            if point.id in wanted
+            each: StageScore(float(score), rank)
+            for rank, (each, score) in enumerate(pairs, 1)
+            if each in wanted
         }
-        for name, points in rankings.items()
+        for name, pairs in rankings.items()
     }

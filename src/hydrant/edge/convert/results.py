@@ -126,9 +126,12 @@ def _payload(payload: dict[str, Any] | None, *, with_payload: bool) -> dict[str,
 
 
 def _order_ties(points: list[models.ScoredPoint]) -> None:
+    scores = [point.score for point in points]
+    if len(set(scores)) == len(scores):
+        return
     start = 0
     for at in range(1, len(points) + 1):
-        if at < len(points) and points[at].score == points[start].score:
+        if at < len(points) and scores[at] == scores[start]:
             continue
         if at - start > 1:
             points[start:at] = sorted(points[start:at], key=lambda point: id_order(point.id))  # type: ignore[arg-type]
