@@ -62,14 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--number", type=int, default=None, help=f"passages ({NUMBER})")
     parser.add_argument("--turns", type=int, default=None, help=f"turns of the first table ({TURNS})")
     parser.add_argument("--texts", nargs="+", default=None, help=f"which texts ({' '.join(TEXTS)})")
-    parser.add_argument("--no-peers", action="store_true", help="leave the second table out")
+    parser.add_argument("--only", choices=("encoder", "peers"), help="one of the two tables")
     given = parser.parse_args(arguments)
     report = tables.Report("ingest", given.json)
     number = given.number if given.number is not None else 24 if given.quick else NUMBER
     turns = given.turns if given.turns is not None else 1 if given.quick else TURNS
     texts = given.texts or (("manual",) if given.quick else TEXTS)
-    against_encoder(report, texts, number, turns, given.data)
-    if not given.no_peers:
+    if given.only != "peers":
+        against_encoder(report, texts, number, turns, given.data)
+    if given.only != "encoder":
         contenders = (CONTENDERS[0], CONTENDERS[1]) if given.quick else CONTENDERS
         against_peers(report, texts[:1], number, (min(turns, PEER_TURNS), contenders), given.data)
     report.close()

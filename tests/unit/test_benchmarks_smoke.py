@@ -75,6 +75,6 @@ def test_quality_of_a_set_with_obvious_answers_is_perfect(benchmark, tmp_path):
 
 
 def test_ingest_measures_the_model_and_the_indexer_on_the_same_passages(benchmark):
-    rows = benchmark("ingest", "--quick", "--number", "6", "--no-peers")[0]["rows"]
+    rows = benchmark("ingest", "--quick", "--number", "6", "--only", "encoder")[0]["rows"]
     assert rows[0][:2] == ["manual", 6]
     assert float(rows[0][4]) > 0
