@@ -5,6 +5,7 @@ Where the two differ by design the reason stands at the test.
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 import os
 
@@ -157,6 +158,26 @@ def test_batch_answers_as_single_queries_do(seed: int, count: int) -> None:
         found, wanted = (client.query_batch_points(NAME, requests) for client in (both.edge, both.local))
         for one, other in zip(found, wanted, strict=True):
             assert_same_ranking(one.points, other.points, other.points)
+
+
+@settings(max_examples=FEW, phases=PHASES)
+@given(seed=seeds, count=counts)
+def test_scores_alone_are_those_of_the_points(seed: int, count: int) -> None:
+    with world(seed, count) as both:
+        requests = [
+            models.QueryRequest(query=both.vector("cos"), using="cos", limit=9, offset=2, with_payload=True),
+            models.QueryRequest(query=both.vector("idf"), using="idf", limit=3, score_threshold=0.1),
+        ]
+        wanted = [
+            sorted((str(point.id), point.score) for point in answer.points)
+            for answer in both.edge.query_batch_points(NAME, requests)
+        ]
+        for answer in (
+            both.edge.query_batch_scores(NAME, requests),
+            asyncio.run(both.edge.async_client().query_batch_scores(NAME, requests)),
+        ):
+            assert [sorted((str(each), score) for each, score in pairs) for pairs in answer] == wanted
+        assert both.edge.query_batch_scores(NAME, []) == []
 
 
 @settings(max_examples=FEW, phases=PHASES)

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hydrant.encode import DenseEncoder
-from hydrant.encode.vectors import length_sorted_batches
+from hydrant.encode.vectors import BatchLimits, length_sorted_batches
 from hydrant.errors import ConfigurationError, EncodingError, InputError, UnknownArgument
 
 TEXTS = [
@@ -87,13 +87,25 @@ def test_every_vector_stands_at_its_texts_position_whatever_the_batches(minilm):
 
 @given(st.lists(st.text(max_size=20), max_size=30), st.integers(1, 7))
 def test_length_sorted_batches_hold_every_text_once_at_its_position(texts, size):
-    batches = length_sorted_batches(texts, size)
+    batches = length_sorted_batches(texts, BatchLimits(size))
     assert sorted(position for batch in batches for position in batch.positions) == list(range(len(texts)))
     assert all(batch.texts == [texts[position] for position in batch.positions] for batch in batches)
     assert all(len(batch.texts) == size for batch in batches[:-1])
     lengths = [len(text) for batch in batches for text in batch.texts]
     if len(batches) > 1:
         assert lengths == sorted(lengths, reverse=True)
+
+
+@given(st.lists(st.text(max_size=40), max_size=40), st.integers(1, 9), st.integers(1, 200))
+def test_no_batch_is_larger_than_its_limits_unless_it_holds_few(texts, size, padded):
+    batches = length_sorted_batches(texts, BatchLimits(size, padded))
+    assert sorted(position for batch in batches for position in batch.positions) == list(range(len(texts)))
+    for batch in batches:
+        longest = max(len(text.encode()) for text in batch.texts)
+        fits = longest * len(batch.texts) <= padded or len(batch.texts) <= 4
+        # Sorted by characters: a shorter text of wider ones may be longer in bytes than the one that it goes with.
+        assert fits or not all(text.isascii() for text in batch.texts)
+        assert len(batch.texts) <= size
 
 
 def test_no_texts_give_no_vectors(minilm):

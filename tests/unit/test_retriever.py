@@ -215,6 +215,10 @@ class Counting(EdgeClient):
         self.calls.append(("query_batch_points", list(requests)))
         return super().query_batch_points(collection_name, requests, *args, **kwargs)
 
+    def query_batch_scores(self, collection_name, requests):
+        self.calls.append(("query_batch_scores", list(requests)))
+        return super().query_batch_scores(collection_name, requests)
+
     def query_points(self, *args, **kwargs):
         self.calls.append(("query_points", args))
         return super().query_points(*args, **kwargs)
@@ -269,7 +273,7 @@ def test_what_is_fused_here_asks_for_the_pages_payloads_alone(counting, given):
     client.calls.clear()
     hits = docs.retriever(limit=5, **given).run("key lock", filter={"lang": "en"}).hits
     (first, requests), (second, ids) = client.calls
-    assert (first, second) == ("query_batch_points", "retrieve")
+    assert (first, second) == ("query_batch_scores", "retrieve")
     assert [request.with_payload for request in requests] == [False, False]
     assert all(request.filter == docs.condition({"lang": "en"}, None) for request in requests)
     assert ids == [hit.point_id for hit in hits]

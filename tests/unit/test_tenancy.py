@@ -228,7 +228,13 @@ class Forgetful(EdgeClient):
     """A client, or a server behind it, that loses the filter."""
 
     def query_batch_points(self, collection_name, requests, *args, **kwargs):
-        bare = [
+        return super().query_batch_points(collection_name, self._bare(requests), *args, **kwargs)
+
+    def query_batch_scores(self, collection_name, requests):
+        return super().query_batch_scores(collection_name, self._bare(requests))
+
+    def _bare(self, requests):
+        return [
             request.model_copy(
                 update={
                     "filter": None,
@@ -238,7 +244,6 @@ class Forgetful(EdgeClient):
             )
             for request in requests
         ]
-        return super().query_batch_points(collection_name, bare, *args, **kwargs)
 
     def scroll(self, collection_name, scroll_filter=None, **kwargs):
         return super().scroll(collection_name, limit=1000)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from qdrant_client import models
 
-from hydrant.collection.calls import Clients, QdrantCall
+from hydrant.collection.calls import Clients, QdrantCall, ScoresCall
 from hydrant.collection.filters import FilterCompiler
 from hydrant.collection.ids import point_id
 from hydrant.collection.opening import Opened, index_schema, read_profile
@@ -21,6 +21,18 @@ from hydrant.encode.records import encoder_from_record
 from hydrant.errors import InputError
 from hydrant.flow import Flow, arun, run
 from hydrant.types import FilterLike, Passage, PassageId
+
+
+class PayloadOfPoint(Protocol):
+    """What a passage is read from: a `ScoredPoint`, a `Record`, or what a room of ours made of one."""
+
+    @property
+    def id(self) -> Any:
+        """The point's id."""
+
+    @property
+    def payload(self) -> Mapping[str, Any] | None:
+        """Its payload."""
 
 
 class CollectionBase:
@@ -84,9 +96,7 @@ class CollectionBase:
         compiler = FilterCompiler(self.name, self.payload.key, self.indexes, self._opened.allow_unindexed)
         return restrict(self.tenant_field, owner, compiler.compile(wanted))
 
-    def passages(
-        self, points: Iterable[models.ScoredPoint | models.Record], tenant: PassageId | None
-    ) -> list[Passage]:
+    def passages(self, points: Iterable[PayloadOfPoint], tenant: PassageId | None) -> list[Passage]:
         """The passages of points that came back, each checked to be the tenant's.
 
         Raises:
@@ -100,6 +110,10 @@ class CollectionBase:
     def call(self, method: str, *, repeatable: bool = True, **arguments: Any) -> QdrantCall[Any]:
         """A request about this collection, to be yielded by a flow."""
         return QdrantCall(self.clients, method, repeatable=repeatable, collection_name=self.name, **arguments)
+
+    def scores(self, requests: Sequence[models.QueryRequest]) -> ScoresCall:
+        """Queries on this collection of which ids and scores are enough, to be yielded by a flow."""
+        return ScoresCall(self.clients, self.name, list(requests))
 
     def remember(self, source: str, encoder: Encoder, *, learned_from: int) -> Flow[None]:
         """Store what an encoder learned from so many passages with the collection, and use it from now on."""

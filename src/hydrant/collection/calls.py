@@ -11,9 +11,11 @@ from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedR
 
 from hydrant.errors import ConfigurationError
 from hydrant.flow import Effect, Retry
+from hydrant.threads import POOL
+from hydrant.types import PassageId
 
 if TYPE_CHECKING:
-    from qdrant_client import AsyncQdrantClient, QdrantClient
+    from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
 T = TypeVar("T")
 
@@ -21,6 +23,7 @@ T = TypeVar("T")
 _PASSING_STATUS = frozenset({429, 502, 503, 504})
 _PASSING_GRPC = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"})
 _PATIENT = Retry()
+_SCORES = "query_batch_scores"
 _TAKE_TIMEOUT = frozenset({"query_points", "query_batch_points", "retrieve", "scroll", "count", "facet"})
 
 
@@ -104,6 +107,49 @@ class QdrantCall(Effect[T]):
         if timeout is None or self._method not in _TAKE_TIMEOUT:
             return self._arguments
         return {**self._arguments, "timeout": max(1, math.ceil(timeout))}
+
+
+class ScoresCall(QdrantCall[list[list[tuple[PassageId, float]]]]):
+    """A batch of queries of which only ids and scores are wanted, asked in the cheapest way a client has.
+
+    `EdgeClient` has a call that gives nothing else; a server's answer is read from its points.
+
+    Args:
+        clients: Whom to call.
+        collection_name: The collection.
+        requests: The queries, without payloads.
+    """
+
+    def __init__(self, clients: Clients, collection_name: str, requests: list[models.QueryRequest]) -> None:
+        super().__init__(
+            clients,
+            "query_batch_points",
+            repeatable=True,
+            collection_name=collection_name,
+            requests=requests,
+        )
+
+    def call(self, timeout: float | None) -> list[list[tuple[PassageId, float]]]:
+        """Ask the sync client; raises as `QdrantCall.call` does."""
+        client: Any = self._clients.sync
+        if hasattr(client, _SCORES):
+            answer: list[list[tuple[PassageId, float]]] = client.query_batch_scores(**self._arguments)
+            return answer
+        return _pairs(super().call(timeout))
+
+    async def acall(self, timeout: float | None) -> list[list[tuple[PassageId, float]]]:
+        """Await the async client, or call the sync one in a thread."""
+        client: Any = self._clients.asynchronous
+        if client is None:
+            return await POOL.await_call(self.call, timeout)
+        if hasattr(client, _SCORES):
+            answer: list[list[tuple[PassageId, float]]] = await client.query_batch_scores(**self._arguments)
+            return answer
+        return _pairs(await super().acall(timeout))
+
+
+def _pairs(responses: Any) -> list[list[tuple[PassageId, float]]]:
+    return [[(point.id, point.score) for point in response.points] for response in responses]
 
 
 def _asked_wait(error: Exception) -> float | None:

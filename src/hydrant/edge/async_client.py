@@ -16,9 +16,11 @@ from hydrant.edge.store import Store
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
     from types import TracebackType
     from typing import Self
 
+    from qdrant_client import models
     from qdrant_client.conversions import common_types as types
 
     from hydrant.edge.client import EdgeClient
@@ -69,6 +71,14 @@ class AsyncEdgeClient(AsyncQdrantClient):
         """Build the indexes that are missing, and wait for it; see `EdgeClient.optimize`."""
         done: bool = await self._client.run("optimize", collection_name)
         return done
+
+    async def query_batch_scores(
+        self, collection_name: str, requests: Sequence[models.QueryRequest]
+    ) -> list[list[tuple[int | str, float]]]:
+        """As `query_batch_points`, but ids and scores alone; see `EdgeClient.query_batch_scores`."""
+        found: list[list[tuple[int | str, float]]]
+        found = await self._client.run("query_batch_scores", collection_name, requests)
+        return found
 
     async def close(self, grpc_grace: float | None = None, **kwargs: Any) -> None:
         """Write everything to disk and give the folder back; a second call does nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import qdrant_edge as engine
@@ -18,7 +19,7 @@ from hydrant.edge.convert.queries import (
     to_engine_order,
     to_engine_selector,
 )
-from hydrant.edge.convert.results import to_record, to_scored_points
+from hydrant.edge.convert.results import to_pairs, to_record, to_scored_points
 from hydrant.edge.faults import checked
 from hydrant.edge.options import check_options
 from hydrant.errors import InputError
@@ -63,10 +64,29 @@ class Reads(BackendBase):
     ) -> list[types.QueryResponse]:
         """Several queries planned as one; see `QdrantClient.query_batch_points`."""
         check_options("query_batch_points", kwargs)
+        selections = [_selection_of(request) for request in requests]
+        return [
+            _response(answer, selection, request.query)
+            for answer, selection, request in zip(
+                self._batch(collection_name, requests, selections), selections, requests, strict=True
+            )
+        ]
+
+    def query_batch_scores(
+        self, collection_name: str, requests: Sequence[models.QueryRequest]
+    ) -> list[list[tuple[int | str, float]]]:
+        """As `query_batch_points`, ids and scores alone; the order among equal scores is the engine's."""
+        bare = Selection(None, with_payload=False, with_vectors=False)
+        selections = [replace(bare, offset=request.offset) for request in requests]
+        return [to_pairs(answer) for answer in self._batch(collection_name, requests, selections)]
+
+    def _batch(
+        self, collection_name: str, requests: Sequence[models.QueryRequest], selections: Sequence[Selection]
+    ) -> list[list[engine.ScoredPoint]]:
         collection = self.store.collection(collection_name)
         for request in requests:
-            check_options("query_batch_points", {"shard_key": request.shard_key})
-        selections = [_selection_of(request) for request in requests]
+            if request.shard_key is not None:
+                check_options("query_batch_points", {"shard_key": request.shard_key})
         converted = [
             collection.planner.request(_level_of(request), selection)
             for request, selection in zip(requests, selections, strict=True)
@@ -74,11 +94,7 @@ class Reads(BackendBase):
         if not converted:
             return []
         batch = engine.QueryBatchRequest(converted)
-        answers = collection.shard.read("query", lambda opened: opened.query_batch(batch))
-        return [
-            _response(answer, selection, request.query)
-            for answer, selection, request in zip(answers, selections, requests, strict=True)
-        ]
+        return collection.shard.read("query", lambda opened: opened.query_batch(batch))
 
     def retrieve(
         self,

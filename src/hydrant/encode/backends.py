@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydrant.encode.models import Source, find_model
 from hydrant.encode.tokens import Window
+from hydrant.encode.vectors import BatchLimits
 from hydrant.errors import ConfigurationError, ModelNotFound
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
 
     from hydrant.encode.base import Role
 
+# How many texts go through a model at a time where nobody says.
+BATCH_SIZE = 32
+# On a CPU larger batches lose time: what goes through the layers together no longer fits the caches. The figures are in
+# benchmarks/README.md ("Batches").
+_CPU_BYTES = 6144
 # Where models keep the text that goes in front of each role's texts, in the order of preference.
 _PROMPT_NAMES: Mapping[Role, tuple[str, ...]] = {
     "query": ("query",),
@@ -31,10 +37,12 @@ class Backend(ABC):
     Attributes:
         name: What the record calls it.
         window: How much of a text it reads; None where there is no limit or none is known.
+        limits: How large a batch suits it.
     """
 
     name: str
     window: Window | None = None
+    limits: BatchLimits = BatchLimits(BATCH_SIZE)
 
     @abstractmethod
     def encode(self, texts: list[str], role: Role, prompt: str) -> Any:
@@ -58,6 +66,8 @@ class SentenceBackend(Backend):
         self._model = model
         self.name = name
         self.window = _window(model)
+        if model.device.type == "cpu":
+            self.limits = BatchLimits(BATCH_SIZE, _CPU_BYTES)
 
     @classmethod
     def load(cls, name: str, options: Mapping[str, Any], max_tokens: int | None) -> SentenceBackend:

@@ -7,11 +7,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 import numpy as np
 
 from hydrant.encode.backends import (
+    BATCH_SIZE,
     Backend,
     ObjectBackend,
     SentenceBackend,
@@ -23,11 +24,13 @@ from hydrant.encode.base import Encoder, Role, mismatch
 from hydrant.encode.identity import deciding, same_vectors, source_record
 from hydrant.encode.lazy import Lazy
 from hydrant.encode.texts import checked_texts
-from hydrant.encode.vectors import checked_rows, finished, length_sorted_batches
+from hydrant.encode.vectors import BatchLimits, checked_rows, finished, length_sorted_batches
 from hydrant.errors import ConfigurationError, UnknownArgument
 
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+T = TypeVar("T")
 
 
 class ModelOptions(TypedDict, total=False):
@@ -54,7 +57,7 @@ class _Settings:
     truncate_dim: int | None
     max_tokens: int | None
     normalize: bool
-    batch_size: int
+    batch_size: int | None
     options: Mapping[str, Any]
 
 
@@ -83,7 +86,7 @@ class DenseEncoder(Encoder):
         truncate_dim: Keep only this many dimensions, for models trained to allow it (Matryoshka).
         max_tokens: Read at most this many tokens of a text instead of the model's own limit.
         normalize: Scale every vector to length 1. Cosine collections do that themselves.
-        batch_size: How many texts go through the model at a time.
+        batch_size: How many texts go through the model at a time. None takes up to 32, and on a CPU fewer long ones.
         **options: How the model is loaded: `device`, `revision`, `trust_remote_code` (False unless asked for), and the
             others of `ModelOptions`.
 
@@ -104,7 +107,7 @@ class DenseEncoder(Encoder):
         truncate_dim: int | None = None,
         max_tokens: int | None = None,
         normalize: bool = False,
-        batch_size: int = 32,
+        batch_size: int | None = None,
         **options: Unpack[ModelOptions],
     ) -> None:
         _check_positive(truncate_dim=truncate_dim, max_tokens=max_tokens, batch_size=batch_size)
@@ -142,8 +145,8 @@ class DenseEncoder(Encoder):
 
     @property
     def batch_size(self) -> int:
-        """How many texts go through the model at a time."""
-        return self._settings.batch_size
+        """How many texts go through the model at a time, at most."""
+        return _given(self._settings.batch_size, BATCH_SIZE)
 
     def encode_query(self, texts: Sequence[str]) -> list[list[float]]:
         """One list of floats for each text."""
@@ -210,8 +213,7 @@ class DenseEncoder(Encoder):
     def _collected(self, texts: Sequence[str], role: Role) -> npt.NDArray[np.float32]:
         checked = checked_texts(texts)
         batches = self._batches(checked, role)
-        if 0 < len(checked) <= self._settings.batch_size:
-            # A query: its one batch is the answer, in the order it came.
+        if len(checked) == 1:
             return next(batches)[1]
         vectors = np.empty((len(checked), self.dimensions), dtype=np.float32)
         for positions, rows in batches:
@@ -223,7 +225,8 @@ class DenseEncoder(Encoder):
         model, prompt, settings = loaded.models[role], loaded.prompts[role], self._settings
         window = model.window
         readable = texts if window is None else [window.cut(text) for text in texts]
-        for batch in length_sorted_batches(readable, settings.batch_size):
+        limits = model.limits if settings.batch_size is None else BatchLimits(settings.batch_size)
+        for batch in length_sorted_batches(readable, limits):
             raw = model.encode(batch.texts, role, prompt)
             rows = checked_rows(raw, batch, loaded.width, model.name)
             yield batch.positions, finished(rows, settings.truncate_dim, normalize=settings.normalize)
@@ -296,7 +299,7 @@ class DenseEncoder(Encoder):
         return foreseen
 
 
-def _given(value: Any, otherwise: Any) -> Any:
+def _given(value: T | None, otherwise: T) -> T:
     return otherwise if value is None else value
 
 

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+# Below this many texts a batch only calls the model more often.
+_FEWEST = 4
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Texts that go through a model together.
@@ -28,19 +32,45 @@ class Batch:
     positions: list[int]
 
 
-def length_sorted_batches(texts: Sequence[str], size: int) -> list[Batch]:
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """How large a batch may be.
+
+    Attributes:
+        texts: How many texts it holds at most.
+        padded: How many bytes it holds at most when every text is as long as its longest; None for any number. Few
+            but long texts share a batch all the same.
+    """
+
+    texts: int
+    padded: int | None = None
+
+    def room(self, longest: str) -> int:
+        """How many texts go with one of which none is longer."""
+        if self.padded is None:
+            return self.texts
+        size = max(1, len(longest.encode("utf-8", "surrogatepass")))
+        return min(self.texts, max(_FEWEST, self.padded // size))
+
+
+def length_sorted_batches(texts: Sequence[str], limits: BatchLimits) -> list[Batch]:
     """All texts in batches of like length, so that little of a batch is padding.
 
     The longest come first: where memory is too small for them, that shows at once. Texts that fit into one batch stay
     in their order.
     """
-    if 0 < len(texts) <= size:
+    if 0 < len(texts) <= _FEWEST <= limits.texts:
         return [Batch(list(texts), list(range(len(texts))))]
     order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
-    return [
-        Batch([texts[index] for index in part], part)
-        for part in (order[start : start + size] for start in range(0, len(order), size))
-    ]
+    if 0 < len(texts) <= limits.room(texts[order[0]]):
+        return [Batch(list(texts), list(range(len(texts))))]
+    batches = []
+    start = 0
+    while start < len(order):
+        part = order[start : start + limits.room(texts[order[start]])]
+        batches.append(Batch([texts[index] for index in part], part))
+        start += len(part)
+    return batches
 
 
 def checked_rows(raw: Any, batch: Batch, width: int, model: str) -> npt.NDArray[np.float32]:

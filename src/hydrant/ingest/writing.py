@@ -13,7 +13,7 @@ from hydrant.collection.base import CollectionBase
 from hydrant.collection.calls import status_of
 from hydrant.collection.payload import BOOKKEEPING
 from hydrant.collection.profile import DenseVector
-from hydrant.encode.vectors import length_sorted_batches
+from hydrant.encode.vectors import BatchLimits, length_sorted_batches
 from hydrant.errors import CollectionError, EncodingError, HydrantError, InputError
 from hydrant.flow import Effect, Flow, Together
 from hydrant.ingest.passages import Prepared
@@ -146,7 +146,7 @@ class Writer:
     def _batches(self, work: Sequence[Work]) -> Iterator[list[Work]]:
         # The slowest encoder decides: the others take what it takes.
         size = min(source.encoder.batch_size for source in self._collection.sources.values())
-        for batch in length_sorted_batches([item.passage.content for item in work], size):
+        for batch in length_sorted_batches([item.passage.content for item in work], BatchLimits(size)):
             yield [work[position] for position in batch.positions]
 
     def _encode(self, batch: Sequence[Work]) -> Flow[tuple[Sequence[Work], list[models.PointStruct]]]:

@@ -200,8 +200,9 @@ def _weight(weights: Mapping[str, float] | None, name: str) -> float:
 
 
 def _sum(contributions: Mapping[str, Ranking[Id]]) -> list[tuple[Id, float]]:
-    totals: dict[Id, float] = {}
-    for ranking in contributions.values():
+    rankings = iter(contributions.values())
+    totals = dict(next(rankings, ()))
+    for ranking in rankings:
         for each, score in ranking:
             totals[each] = totals.get(each, 0.0) + score
     return sorted(totals.items(), key=itemgetter(1), reverse=True)

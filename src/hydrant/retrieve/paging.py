@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from operator import attrgetter, itemgetter
+from operator import attrgetter, itemgetter, ne
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from hydrant.retrieve.request import Page, Part
@@ -82,7 +82,7 @@ def _in_order(
     # where it decides, take a fraction of the time of a key of both.
     found = sorted(items, key=score, reverse=descending)
     scores = list(map(score, found))
-    if len(set(scores)) == len(scores):
+    if all(map(ne, scores, scores[1:])):
         return found
     start = 0
     for end in range(1, len(found) + 1):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from qdrant_client import models
 from qdrant_client.http.exceptions import UnexpectedResponse
@@ -16,18 +16,26 @@ from hydrant.flow import Flow
 from hydrant.retrieve.fusion import Fusion
 from hydrant.retrieve.paging import Window, concatenated, depths, pairs_in_order
 from hydrant.retrieve.request import Page, Part, RequestBuilder
-from hydrant.types import StageScore
+from hydrant.types import PassageId, StageScore
 
 Points = list[models.ScoredPoint]
 Pairs = list[tuple[Any, float]]
 _BAD_REQUEST = 400
 
 
+class Candidate(NamedTuple):
+    """A point that was ranked here and read after it: what a `ScoredPoint` says of it."""
+
+    id: PassageId
+    score: float
+    payload: dict[str, Any] | None
+
+
 @dataclass(frozen=True, slots=True)
 class Found:
     """The page's points, best first, and what each source said of those that it returned too."""
 
-    points: Sequence[models.ScoredPoint]
+    points: Sequence[Candidate | models.ScoredPoint]
     sources: Mapping[str, Mapping[Any, StageScore]] = field(default_factory=dict)
 
 
@@ -82,7 +90,7 @@ class Search:
             points, *own = yield from self._ask([fused, *self._explaining(depth)])
             if window.closed(points):
                 found = window.cut(points, descending=True)
-                return Found(found, self._ranks(own, [point.id for point in found]))
+                return Found(found, self._ranks(list(map(_pairs, own)), [point.id for point in found]))
             window = window.wider()
 
     def _fused_there_deep(self, query: models.Query, levels: Sequence[int], page: Page) -> Flow[Found]:
@@ -91,19 +99,19 @@ class Search:
             self.builder.fused(query, depth, self.threshold, Part(sources * depth, payload=False))
             for depth in levels
         ]
-        answers = yield from self._ask([*requests, *self._explaining(levels[-1])])
-        rankings = [pairs_in_order(_pairs(points)) for points in answers[: len(levels)]]
+        answers = yield from self._ask_scores([*requests, *self._explaining(levels[-1])])
+        rankings = [pairs_in_order(pairs) for pairs in answers[: len(levels)]]
         ranking = concatenated(rankings)[page.offset : page.end]
         ranks = self._ranks(answers[len(levels) :], [each for each, _ in ranking])
         return (yield from self._with_payloads(ranking, ranks))
 
     def _fused_here(self, fusion: Fusion, levels: Sequence[int], page: Page) -> Flow[Found]:
         # Every depth in a request of its own: which of several equal scores come within it is the engine's choice, and
-        # the same choice only where the same number is asked for. Without payloads: those of every candidate would
-        # take longer than asking again for those of the page.
+        # the same choice only where the same number is asked for. Ids and scores alone: the payloads of every candidate
+        # would take longer than asking again for those of the page.
         asks = self.builder.asks
         requests = [self.builder.alone(ask, Part(depth, payload=False)) for depth in levels for ask in asks]
-        answers = iter((yield from self._ask(requests)))
+        answers = iter((yield from self._ask_scores(requests)))
         fused = []
         own: dict[str, Pairs] = {}
         for depth in levels:
@@ -123,8 +131,8 @@ class Search:
     def _measure_distances(self) -> bool:
         return any(self._is_distance(ask.source) for ask in self.builder.asks)
 
-    def _source_order(self, name: str, points: Points) -> Pairs:
-        return pairs_in_order(_pairs(points), descending=not self._is_distance(name))
+    def _source_order(self, name: str, pairs: Pairs) -> Pairs:
+        return pairs_in_order(pairs, descending=not self._is_distance(name))
 
     def _negated(self, name: str, pairs: Pairs) -> Pairs:
         # Fusion formulas want higher to be better: a distance counts as its negative.
@@ -135,14 +143,25 @@ class Search:
             return []
         return [self.builder.alone(ask, Part(depth, payload=False)) for ask in self.builder.asks]
 
-    def _ranks(self, answers: Sequence[Points], shown: Iterable[Any]) -> dict[str, dict[Any, StageScore]]:
+    def _ranks(self, answers: Sequence[Pairs], shown: Iterable[Any]) -> dict[str, dict[Any, StageScore]]:
+        if not answers:
+            return {}
         names = [ask.source for ask in self.builder.asks]
-        rankings = zip(names, map(_pairs, answers), strict=True)
-        return _stage_scores(dict(rankings), shown) if answers else {}
+        rankings = {name: self._source_order(name, pairs) for name, pairs in zip(names, answers, strict=True)}
+        return _stage_scores(rankings, shown)
 
     def _ask(self, requests: Sequence[models.QueryRequest]) -> Flow[list[Points]]:
+        call = self.collection.call("query_batch_points", requests=list(requests))
+        responses = yield from self._answer(call, requests)
+        return [response.points for response in responses]
+
+    def _ask_scores(self, requests: Sequence[models.QueryRequest]) -> Flow[list[Pairs]]:
+        scores: list[Pairs] = yield from self._answer(self.collection.scores(requests), requests)
+        return scores
+
+    def _answer(self, call: QdrantCall[Any], requests: Sequence[models.QueryRequest]) -> Flow[Any]:
         try:
-            responses = yield self.collection.call("query_batch_points", requests=list(requests))
+            return (yield call)
         except UnexpectedResponse as error:
             if error.status_code != _BAD_REQUEST:
                 raise
@@ -151,7 +170,6 @@ class Search:
             if any(isinstance(request.query, models.RrfQuery) for request in requests):
                 msg += "; an RRF constant needs a server of version 1.16 or later, other fusions run on any: fusion=Dbsf()"
             raise CollectionError(msg) from error
-        return [response.points for response in responses]
 
     def _version(self) -> Flow[str]:
         try:
@@ -168,20 +186,7 @@ class Search:
         records = yield self.collection.call("retrieve", ids=ids, with_payload=True)
         payloads = {record.id: record.payload for record in records}
         # A point that was deleted between the two requests is left out rather than shown empty.
-        # The parts come from Qdrant and need no second check by pydantic.
-        points = [
-            models.ScoredPoint.model_construct(
-                id=each,
-                version=0,
-                score=score,
-                payload=payloads[each],
-                vector=None,
-                shard_key=None,
-                order_value=None,
-            )
-            for each, score in ranking
-            if each in payloads
-        ]
+        points = [Candidate(each, score, payloads[each]) for each, score in ranking if each in payloads]
         return Found(points, ranks)
 
 
