@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from qdrant_client import models
 
 Role: TypeAlias = Literal["query", "document"]
-Encoded: TypeAlias = "list[list[float]] | list[models.SparseVector] | npt.NDArray[np.float32]"
+Kind: TypeAlias = Literal["dense", "sparse", "multi"]
+Storage: TypeAlias = Literal["float32", "float16", "binary"]
+Encoded: TypeAlias = (
+    "list[list[float]] | list[models.SparseVector] | npt.NDArray[np.float32] | list[list[list[float]]] "
+    "| list[npt.NDArray[np.float32]]"
+)
 
 # How many texts at a time an encoder hands on that has no batches of its own.
 _SLICE = 256
@@ -31,12 +36,19 @@ class Encoder(ABC):
     interchangeable vectors. Making one costs nothing: a model is loaded at its first use, or by `warm_up`.
 
     Attributes:
-        kind: "dense" for one list of floats a text, "sparse" for indices with weights.
+        kind: "dense" for one list of floats a text, "sparse" for indices with weights, "multi" for several lists of
+            floats a text, compared by MaxSim: for every vector of the query the best of the document's, summed.
         idf: Whether Qdrant has to multiply the inverse document frequency into a sparse vector's scores.
+        distance: How Qdrant must compare the vectors, as it names distances ("Dot"); None where the collection may choose.
+        graph: Whether the vectors are searched through an index. Without one they can only rank what others found.
+        storage: How Qdrant is to keep the vectors: "binary" keeps float32 on disk and one bit a dimension in memory.
     """
 
-    kind: Literal["dense", "sparse"] = "dense"
+    kind: Kind = "dense"
     idf: bool = False
+    distance: str | None = None
+    graph: bool = True
+    storage: Storage = "float32"
 
     @property
     def batch_size(self) -> int:
@@ -45,20 +57,20 @@ class Encoder(ABC):
 
     @property
     def dimensions(self) -> int:
-        """The length of a dense vector, by default that of a first short text.
+        """The length of a vector, by default that of a first short text.
 
         Raises:
             ConfigurationError: The vectors are sparse.
         """
-        if self.kind != "dense":
+        if self.kind == "sparse":
             msg = f"dimensions is of dense vectors only; {type(self).__name__} makes {self.kind} ones"
             raise ConfigurationError(msg)
         first: Any = self.encode_document(["Hydrant"])[0]
-        return len(first)
+        return len(first if self.kind == "dense" else first[0])
 
     @abstractmethod
     def encode_query(self, texts: Sequence[str]) -> Encoded:
-        """One vector for each text, as a thing to search with: lists of floats, or sparse vectors.
+        """One vector for each text, as a thing to search with: lists of floats, sparse vectors, or lists of lists of floats.
 
         Raises:
             InputError: One of the texts is not a string.
@@ -67,7 +79,7 @@ class Encoder(ABC):
 
     @abstractmethod
     def encode_document(self, texts: Sequence[str]) -> Encoded:
-        """One vector for each text, as a thing to be found: rows of a float32 array, or sparse vectors.
+        """One vector for each text, as a thing to be found: rows of a float32 array, sparse vectors, or an array of rows each.
 
         Raises:
             InputError: One of the texts is not a string.
@@ -95,6 +107,15 @@ class Encoder(ABC):
     def count_truncated(self, texts: Sequence[str]) -> int:
         """How many of the texts are longer than the model reads; 0 for an encoder without a window."""
         return 0
+
+    def terms(self, texts: Sequence[str], indices: Sequence[int]) -> dict[int, str]:
+        """What the indices of a sparse vector stand for, as far as it is known.
+
+        Args:
+            texts: Texts in which the terms may occur, for encoders whose indices are hashes.
+            indices: The indices in question.
+        """
+        return {}
 
     def warm_up(self) -> None:
         """Load the model now instead of at the first use."""
