@@ -9,6 +9,7 @@ from typing import Any
 from hydrant.encode.base import Encoder
 from hydrant.encode.bm25 import Bm25Encoder
 from hydrant.encode.dense import DenseEncoder
+from hydrant.encode.muvera import MuveraEncoder
 from hydrant.errors import ConfigurationError
 
 
@@ -65,8 +66,17 @@ def _bm25(record: Mapping[str, Any]) -> Bm25Encoder:
     return Bm25Encoder(**settings)
 
 
+def _muvera(record: Mapping[str, Any]) -> MuveraEncoder:
+    settings = {key: value for key, value in record.items() if key not in {"encoder", "late"}}
+    return MuveraEncoder(encoder_from_record(record["late"]), **settings)
+
+
 def _line(record: Mapping[str, Any]) -> str:
     return json.dumps(dict(record), ensure_ascii=False, default=repr)
 
 
-_BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], Encoder]] = {"dense": _dense, "bm25": _bm25}
+_BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], Encoder]] = {
+    "dense": _dense,
+    "bm25": _bm25,
+    "muvera": _muvera,
+}
