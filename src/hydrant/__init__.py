@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from hydrant.encode.base import Encoder as Encoder
     from hydrant.encode.bm25 import Bm25Encoder as Bm25Encoder
     from hydrant.encode.dense import DenseEncoder as DenseEncoder
+    from hydrant.encode.muvera import MuveraEncoder as MuveraEncoder
     from hydrant.facade import Collection as Collection
     from hydrant.ingest.chunk import Chunker as Chunker
     from hydrant.ingest.report import IndexReport as IndexReport
@@ -47,6 +48,7 @@ _HOMES = {
     "Encoder": "hydrant.encode.base",
     "Hit": "hydrant.types",
     "IndexReport": "hydrant.ingest.report",
+    "MuveraEncoder": "hydrant.encode.muvera",
     "Passage": "hydrant.types",
     "PayloadMap": "hydrant.collection.payload",
     "Pipeline": "hydrant.pipeline",

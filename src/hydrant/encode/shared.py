@@ -46,7 +46,13 @@ class Recent(Generic[T]):
             self._made[key] = made
             while len(self._made) > self._size:
                 self._made.popitem(last=False)
-        return made.get()
+        try:
+            return made.get()
+        except BaseException:
+            with self._lock:
+                if self._made.get(key) is made:
+                    del self._made[key]
+            raise
 
     def clear(self) -> None:
         """Forget everything."""
