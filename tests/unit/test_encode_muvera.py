@@ -359,13 +359,14 @@ def test_encoding_finds_and_maxsim_ranks_in_one_request(edge):
             for number, (row, own) in enumerate(zip(rows, tokens, strict=True))
         ],
     )
-    shared = 0
+    reached, best = 0.0, 0.0
     for asked in texts[:10]:
         query, vectors = muvera.encode_query([asked])[0], muvera.late.encode_query([asked])[0]
         prefetch = models.Prefetch(query=query, using="muvera", limit=20)
         found = edge.query_points("tokens", prefetch=prefetch, query=vectors, using="late", limit=5).points
         exact = edge.query_points("tokens", query=vectors, using="late", limit=5).points
-        assert found[0].id == exact[0].id
-        shared += len({point.id for point in found} & {point.id for point in exact})
-    # By chance it would be a dozen.
-    assert shared >= 35
+        assert found[0].score == pytest.approx(exact[0].score)
+        reached += sum(point.score for point in found)
+        best += sum(point.score for point in exact)
+    # By scores, not by ids: of equal ones either may come first.
+    assert reached > 0.95 * best
