@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from hydrant.ingest.report import IndexReport as IndexReport
     from hydrant.pipeline import Pipeline as Pipeline
     from hydrant.pipeline import Stage as Stage
+    from hydrant.retrieve.fusion import CombMnz as CombMnz
+    from hydrant.retrieve.fusion import CombSum as CombSum
     from hydrant.retrieve.fusion import Convex as Convex
     from hydrant.retrieve.fusion import Dbsf as Dbsf
     from hydrant.retrieve.fusion import Rrf as Rrf
@@ -40,6 +42,8 @@ _HOMES = {
     "Bm25Encoder": "hydrant.encode.bm25",
     "Chunker": "hydrant.ingest.chunk",
     "Collection": "hydrant.facade",
+    "CombMnz": "hydrant.retrieve.fusion",
+    "CombSum": "hydrant.retrieve.fusion",
     "Convex": "hydrant.retrieve.fusion",
     "Dbsf": "hydrant.retrieve.fusion",
     "Degradation": "hydrant.types",

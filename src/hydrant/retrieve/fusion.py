@@ -1,14 +1,15 @@
 """How the rankings of several sources become one.
 
-`Rrf` without weights and `Dbsf` are computed by Qdrant inside the request. Weighted RRF and `Convex` are computed here from
-the sources' own rankings, which come back in the same request: Qdrant's RRF weight stretches ranks instead of scaling
-a source's vote, and it has no convex combination.
+`Rrf` without weights and `Dbsf` are computed by Qdrant inside the request. Weighted RRF, `Convex`, `CombSum` and `CombMnz`
+are computed here from the sources' own rankings, which come back in the same request: Qdrant's RRF weight stretches
+ranks instead of scaling a source's vote, and it has none of the others.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -164,6 +165,73 @@ class Convex(Fusion):
         return [(each, base + gain) for each, gain in _sum(gains)]
 
 
+@dataclass(frozen=True, slots=True)
+class CombSum(Fusion):
+    """The sum of a passage's scores, each list's brought to 0..1 between its worst and its best.
+
+    A passage that a source did not return has 0 there, and so has the last one that it did; where all of a list's scores
+    are equal, each is its best. Fox and Shaw, "Combination of Multiple Searches", TREC-2, 1994; the scale is Lee's,
+    "Analyses of Multiple Evidence Combination", SIGIR 1997.
+
+    Attributes:
+        weights: What each source's scores are multiplied by; a source that is not named counts 1.
+    """
+
+    weights: Mapping[str, float] | None = field(default=None, hash=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", _checked(self.weights))
+
+    def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: int | None = None) -> list[tuple[Id, float]]:
+        """See `Fusion.fuse`."""
+        return _sum(_scaled(rankings, self.weights))
+
+
+@dataclass(frozen=True, slots=True)
+class CombMnz(Fusion):
+    """`CombSum`, multiplied by the number of sources that returned the passage: agreement counts more than a high score.
+
+    A source of weight 0 is not counted. Fox and Shaw, as above.
+
+    Attributes:
+        weights: What each source's scores are multiplied by; a source that is not named counts 1.
+    """
+
+    weights: Mapping[str, float] | None = field(default=None, hash=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "weights", _checked(self.weights))
+
+    def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: int | None = None) -> list[tuple[Id, float]]:
+        """See `Fusion.fuse`."""
+        counted = [ranking for name, ranking in rankings.items() if _weight(self.weights, name) > 0]
+        holders = Counter(each for ranking in counted for each, _ in ranking)
+        sums = _sum(_scaled(rankings, self.weights))
+        return sorted(
+            ((each, holders[each] * score) for each, score in sums), key=itemgetter(1), reverse=True
+        )
+
+
+def interpolate(a: Ranking[Id], b: Ranking[Id], alpha: float = 0.5) -> list[tuple[Id, float]]:
+    """Two rankings of one question as one, such as those before and after feedback.
+
+    Both are brought to 0..1 as in `CombSum`; the result is alpha * a + (1 - alpha) * b. The formula is that by which RM3
+    mixes the question with its feedback (Abdul-Jaleel et al., "UMass at TREC 2004"), here on scores.
+
+    Args:
+        a: Ids and scores, best first, higher meaning better.
+        b: The other ranking, likewise.
+        alpha: How much `a` counts, 0 to 1. At 0 and 1 the passages of the other ranking come last, all with 0.
+
+    Raises:
+        ConfigurationError: `alpha` is no number from 0 to 1.
+    """
+    if isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 <= alpha <= 1:
+        msg = f"alpha must be a number from 0 to 1, got {alpha!r}"
+        raise ConfigurationError(msg)
+    return CombSum({"a": alpha, "b": 1 - alpha}).fuse({"a": a, "b": b})
+
+
 @lru_cache(maxsize=32)
 def _rrf_query(k: int) -> models.RrfQuery:
     return models.RrfQuery(rrf=models.Rrf(k=k))
@@ -206,6 +274,22 @@ def _sum(contributions: Mapping[str, Ranking[Id]]) -> list[tuple[Id, float]]:
         for each, score in ranking:
             totals[each] = totals.get(each, 0.0) + score
     return sorted(totals.items(), key=itemgetter(1), reverse=True)
+
+
+def _scaled(
+    rankings: Mapping[str, Ranking[Id]], weights: Mapping[str, float] | None
+) -> dict[str, list[tuple[Id, float]]]:
+    return {name: _min_max(ranking, _weight(weights, name)) for name, ranking in rankings.items()}
+
+
+def _min_max(ranking: Ranking[Id], weight: float) -> list[tuple[Id, float]]:
+    """Scores from 0 for the list's worst to the weight for its best."""
+    scores = [score for _, score in ranking]
+    low, high = (min(scores), max(scores)) if scores else (0.0, 0.0)
+    if high == low:
+        return [(each, weight) for each, _ in ranking]
+    factor = weight / (high - low)
+    return [(each, factor * (score - low)) for each, score in ranking]
 
 
 def _shares(
