@@ -7,6 +7,7 @@ ranks instead of scaling a source's vote, and it has none of the others.
 
 from __future__ import annotations
 
+import itertools
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -100,15 +101,13 @@ class Rrf(Fusion):
 
     def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: int | None = None) -> list[tuple[Id, float]]:
         """See `Fusion.fuse`."""
-        return _sum(
-            {
-                name: [
-                    (each, _weight(self.weights, name) / (self.k + rank))
-                    for rank, (each, _) in enumerate(ranking, 1)
-                ]
-                for name, ranking in rankings.items()
-            }
-        )
+        totals: dict[Id, float] = {}
+        get = totals.get
+        for name, ranking in rankings.items():
+            weight = _weight(self.weights, name)
+            for place, (each, _) in enumerate(ranking, self.k + 1):
+                totals[each] = get(each, 0.0) + weight / place
+        return _best_first(totals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +123,7 @@ class Dbsf(Fusion):
 
     def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: int | None = None) -> list[tuple[Id, float]]:
         """See `Fusion.fuse`."""
-        return _sum({name: _three_deviations(ranking) for name, ranking in rankings.items()})
+        return _best_first(_added([(ranking, _three_deviations(ranking)) for ranking in rankings.values()]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,12 +156,14 @@ class Convex(Fusion):
         if total <= 0:
             return []
         base = 0.0
-        gains = {}
+        scaled = []
         for name, ranking in rankings.items():
-            weight = _weight(self.weights, name) / total
-            gains[name], missing = _shares(ranking, self.floors.get(name), depth, weight)
+            scale, missing = _share(
+                ranking, self.floors.get(name), depth, _weight(self.weights, name) / total
+            )
+            scaled.append((ranking, scale))
             base += missing
-        return [(each, base + gain) for each, gain in _sum(gains)]
+        return _best_first(_added(scaled, base))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,7 @@ class CombSum(Fusion):
 
     def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: int | None = None) -> list[tuple[Id, float]]:
         """See `Fusion.fuse`."""
-        return _sum(_scaled(rankings, self.weights))
+        return _best_first(_added(_scaled(rankings, self.weights)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +205,15 @@ class CombMnz(Fusion):
 
     def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: int | None = None) -> list[tuple[Id, float]]:
         """See `Fusion.fuse`."""
-        counted = [ranking for name, ranking in rankings.items() if _weight(self.weights, name) > 0]
-        holders = Counter(each for ranking in counted for each, _ in ranking)
-        sums = _sum(_scaled(rankings, self.weights))
-        return sorted(
-            ((each, holders[each] * score) for each, score in sums), key=itemgetter(1), reverse=True
+        totals = _added(_scaled(rankings, self.weights))
+        holders = Counter(
+            itertools.chain.from_iterable(
+                map(itemgetter(0), ranking)
+                for name, ranking in rankings.items()
+                if _weight(self.weights, name) > 0
+            )
         )
+        return _best_first({each: holders[each] * total for each, total in totals.items()})
 
 
 def interpolate(a: Ranking[Id], b: Ranking[Id], alpha: float = 0.5) -> list[tuple[Id, float]]:
@@ -267,55 +271,74 @@ def _weight(weights: Mapping[str, float] | None, name: str) -> float:
     return 1.0 if weights is None else float(weights.get(name, 1.0))
 
 
-def _sum(contributions: Mapping[str, Ranking[Id]]) -> list[tuple[Id, float]]:
-    rankings = iter(contributions.values())
-    totals = dict(next(rankings, ()))
-    for ranking in rankings:
-        for each, score in ranking:
-            totals[each] = totals.get(each, 0.0) + score
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """What a list's scores are to the fusion: factor * (score - shift), or the constant where the factor is 0."""
+
+    factor: float
+    shift: float = 0.0
+    constant: float = 0.0
+
+
+def _added(lists: Sequence[tuple[Ranking[Id], _Scale]], base: float = 0.0) -> dict[Id, float]:
+    """What every passage has over all lists, on top of the base."""
+    totals: dict[Id, float] = {}
+    get = totals.get
+    for ranking, scale in lists:
+        factor, shift = scale.factor, scale.shift
+        if factor:
+            for each, score in ranking:
+                totals[each] = get(each, base) + factor * (score - shift)
+        else:
+            for each, _ in ranking:
+                totals[each] = get(each, base) + scale.constant
+    return totals
+
+
+def _best_first(totals: Mapping[Id, float]) -> list[tuple[Id, float]]:
     return sorted(totals.items(), key=itemgetter(1), reverse=True)
+
+
+def _span(ranking: Ranking[Id]) -> tuple[float, float]:
+    """The worst and the best score of a list that is not empty."""
+    return ranking[-1][1], ranking[0][1]
 
 
 def _scaled(
     rankings: Mapping[str, Ranking[Id]], weights: Mapping[str, float] | None
-) -> dict[str, list[tuple[Id, float]]]:
-    return {name: _min_max(ranking, _weight(weights, name)) for name, ranking in rankings.items()}
+) -> list[tuple[Ranking[Id], _Scale]]:
+    return [(ranking, _min_max(ranking, _weight(weights, name))) for name, ranking in rankings.items()]
 
 
-def _min_max(ranking: Ranking[Id], weight: float) -> list[tuple[Id, float]]:
-    """Scores from 0 for the list's worst to the weight for its best."""
-    scores = [score for _, score in ranking]
-    low, high = (min(scores), max(scores)) if scores else (0.0, 0.0)
-    if high == low:
-        return [(each, weight) for each, _ in ranking]
-    factor = weight / (high - low)
-    return [(each, factor * (score - low)) for each, score in ranking]
+def _min_max(ranking: Ranking[Id], weight: float) -> _Scale:
+    """From 0 for the list's worst to the weight for its best."""
+    low, high = _span(ranking) if ranking else (0.0, 0.0)
+    return _Scale(weight / (high - low), low) if high > low else _Scale(0.0, constant=weight)
 
 
-def _shares(
+def _share(
     ranking: Ranking[Id], floor: float | None, depth: int | None, weight: float
-) -> tuple[list[tuple[Id, float]], float]:
+) -> tuple[_Scale, float]:
     """What each hit has on top of a passage that is not in the list, and what that one has; both weighted."""
     if not ranking:
-        return [], 0.0
-    scores = [score for _, score in ranking]
-    low, high = min(scores), max(scores)
+        return _Scale(0.0), 0.0
+    low, high = _span(ranking)
     missing = low
     if floor is None or floor > low:
         floor = low - (high - low)
-    elif depth is None or len(scores) < depth:
+    elif depth is None or len(ranking) < depth:
         missing = floor
     if high == floor:  # every score is the same, and nothing says how far down the scale goes
-        return [(each, weight / 2) for each, _ in ranking], weight / 2
+        return _Scale(0.0, constant=weight / 2), weight / 2
     factor = weight / (high - floor)
-    return [(each, factor * (score - missing)) for each, score in ranking], factor * (missing - floor)
+    return _Scale(factor, missing), factor * (missing - floor)
 
 
-def _three_deviations(ranking: Ranking[Id]) -> list[tuple[Id, float]]:
+def _three_deviations(ranking: Ranking[Id]) -> _Scale:
     count = len(ranking)
     mean = sum(score for _, score in ranking) / count if count else 0.0
     variance = sum((score - mean) ** 2 for _, score in ranking) / (count - 1) if count > 1 else 0.0
     if variance == 0:
-        return [(each, 0.5) for each, _ in ranking]
+        return _Scale(0.0, constant=0.5)
     deviation = math.sqrt(variance)
-    return [(each, (score - (mean - 3 * deviation)) / (6 * deviation)) for each, score in ranking]
+    return _Scale(1 / (6 * deviation), mean - 3 * deviation)
