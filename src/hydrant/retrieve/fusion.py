@@ -301,7 +301,8 @@ def _best_first(totals: Mapping[Id, float]) -> list[tuple[Id, float]]:
 
 def _span(ranking: Ranking[Id]) -> tuple[float, float]:
     """The worst and the best score of a list that is not empty."""
-    return ranking[-1][1], ranking[0][1]
+    scores = [score for _, score in ranking]
+    return min(scores), max(scores)
 
 
 def _scaled(
