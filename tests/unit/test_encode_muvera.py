@@ -14,7 +14,7 @@ from hydrant import MuveraEncoder
 from hydrant.encode import Bm25Encoder
 from hydrant.encode.base import Encoder
 from hydrant.encode.fde import FdeShape, FixedEncoding
-from hydrant.encode.shared import Recent, Shared, share
+from hydrant.encode.shared import Recent, RecentQueries, Shared, share
 from hydrant.errors import ConfigurationError, EncoderMismatch, EncodingError, InputError
 from hydrant.testing import HashEncoder
 
@@ -216,6 +216,72 @@ def test_errors_are_not_remembered_and_old_texts_are_forgotten():
     assert recent.get(["b"], lambda: 3) == 3
     assert recent.get(["a"], lambda: 4) == 4
     assert pickle.loads(pickle.dumps(recent)).get(["a"], lambda: 5) == 5
+
+
+def test_queries_are_known_by_their_text_in_any_company():
+    late = Words()
+    muvera = MuveraEncoder(late)
+    muvera.encode_query(["warm"])
+    late.calls.clear()
+    together = muvera.encode_query(["keys", "bread", "keys"])
+    assert together[0] == together[2]
+    apart = [muvera.late.encode_query([text])[0] for text in ("bread", "salt", "keys")]
+    assert [len(each) for each in apart] == [1, 1, 1]
+    assert late.calls == [("query", ("keys", "bread")), ("query", ("salt",))]
+    assert muvera.encode_query([]) == []
+
+
+def test_query_that_failed_in_other_company_is_tried_again_alone():
+    began, go_on = threading.Event(), threading.Event()
+    calls = []
+
+    def encode(texts):
+        calls.append(tuple(texts))
+        if len(texts) > 1:
+            began.set()
+            assert go_on.wait(10)
+        if "bad" in texts:
+            raise EncodingError("bad")
+        return [[1.0]] * len(texts)
+
+    recent = RecentQueries(8)
+    errors, found = [], []
+
+    def first():
+        with pytest.raises(EncodingError):
+            recent.get(["bad", "good"], encode)
+        errors.append("bad")
+
+    threads = [threading.Thread(target=first)]
+    threads[0].start()
+    assert began.wait(10)
+    threads.append(threading.Thread(target=lambda: found.extend(recent.get(["good"], encode))))
+    threads[1].start()
+    go_on.set()
+    for thread in threads:
+        thread.join(10)
+    assert errors == ["bad"]
+    assert found == [[1.0]]
+    assert calls == [("bad", "good"), ("good",)]
+    with pytest.raises(EncodingError, match="2 vectors for 2 texts; got 1"):
+        recent.get(["a", "b"], lambda texts: [[1.0]])
+    assert recent.get(["a"], encode) == [[1.0]]
+
+
+def test_only_the_last_queries_are_kept():
+    recent = RecentQueries(2)
+    calls = []
+
+    def encode(texts):
+        calls.extend(texts)
+        return [[0.0]] * len(texts)
+
+    for text in ("a", "b", "c", "c", "b", "a"):
+        recent.get([text], encode)
+    assert calls == ["a", "b", "c", "a"]
+    assert len(recent.get(list("uvwxyz"), encode)) == 6
+    assert pickle.loads(pickle.dumps(recent)).get(["z"], encode) == [[0.0]]
+    assert calls[-1] == "z"
 
 
 # ---- the record --------------------------------------------------------------------------------------------------

@@ -9,17 +9,20 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
 from hydrant.encode.base import Encoded, Encoder
 from hydrant.encode.lazy import Lazy
+from hydrant.encode.texts import checked_texts
 from hydrant.encode.wrapped import WrappingEncoder
+from hydrant.errors import EncodingError
 
 T = TypeVar("T")
 
-# A batch of documents has many megabytes of token vectors, a query some kilobytes; several queries may be under way at once.
+# A batch of documents has many megabytes of token vectors; a query a hundred kilobytes, and many may be under way at once.
 _BATCHES = 1
-_QUERIES = 8
+_QUERIES = 64
 
 
 class Recent(Generic[T]):
@@ -63,6 +66,75 @@ class Recent(Generic[T]):
         return Recent, (self._size,)
 
 
+class RecentQueries:
+    """What was made of the last few queries, each by its own text, in whatever company it is asked for again.
+
+    Who asks for one that is being made waits for it. An error is remembered by nobody. A copy or a pickle begins empty.
+
+    Args:
+        size: How many queries are kept.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._lock = threading.Lock()
+        self._made: OrderedDict[str, Future[Any]] = OrderedDict()
+
+    def get(self, texts: Sequence[str], encode: Callable[[list[str]], Any]) -> list[Any]:
+        """One vector for each text. They are everybody's: not to be changed.
+
+        Args:
+            texts: The queries, checked.
+            encode: Encodes those that nobody has asked for, each text once.
+
+        Raises:
+            EncodingError: There are more or fewer vectors than texts.
+        """
+        with self._lock:
+            mine = [text for text in dict.fromkeys(texts) if text not in self._made]
+            self._made.update((text, Future()) for text in mine)
+            answers = {text: self._made[text] for text in texts}
+            while len(self._made) > self._size:
+                self._made.popitem(last=False)
+        if mine:
+            self._answer({text: answers[text] for text in mine}, encode)
+        return [self._waited(text, answers[text], encode) for text in texts]
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._made.clear()
+
+    def _answer(self, asked: Mapping[str, Future[Any]], encode: Callable[[list[str]], Any]) -> None:
+        try:
+            vectors = list(encode(list(asked)))
+            if len(vectors) != len(asked):
+                msg = (
+                    f"the encoder must return {len(asked)} vectors for {len(asked)} texts; got {len(vectors)}"
+                )
+                raise EncodingError(msg)  # noqa: TRY301  whoever waits must hear of it as of any other error
+        except BaseException as error:
+            with self._lock:
+                for text, answer in asked.items():
+                    if self._made.get(text) is answer:
+                        del self._made[text]
+            for answer in asked.values():
+                answer.set_exception(error)
+            raise
+        for answer, vector in zip(asked.values(), vectors, strict=True):
+            answer.set_result(vector)
+
+    @staticmethod
+    def _waited(text: str, answer: Future[Any], encode: Callable[[list[str]], Any]) -> Any:
+        if answer.exception() is None:
+            return answer.result()
+        # It failed in other company, perhaps through another text: this caller's own try decides.
+        return encode([text])[0]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RecentQueries, (self._size,)
+
+
 class Shared(Encoder):
     """An encoder that several sources use: it remembers the last batch of documents and the last few queries.
 
@@ -80,7 +152,7 @@ class Shared(Encoder):
         self.graph = encoder.graph
         self.storage = encoder.storage
         self._documents: Recent[Encoded] = Recent(_BATCHES)
-        self._queries: Recent[Encoded] = Recent(_QUERIES)
+        self._queries = RecentQueries(_QUERIES)
 
     @classmethod
     def of(cls, encoder: Encoder) -> Shared:
@@ -99,15 +171,12 @@ class Shared(Encoder):
 
     def encode_query(self, texts: Sequence[str]) -> Encoded:
         """What the encoder makes of the texts as queries."""
-        if isinstance(texts, (str, bytes)):  # no tuple of texts; the encoder says so
-            return self._encoder.encode_query(texts)
-        return self._queries.get(texts, lambda: self._encoder.encode_query(texts))
+        return self._queries.get(checked_texts(texts), self._encoder.encode_query)
 
     def encode_document(self, texts: Sequence[str]) -> Encoded:
         """What the encoder makes of the texts as documents."""
-        if isinstance(texts, (str, bytes)):
-            return self._encoder.encode_document(texts)
-        return self._documents.get(texts, lambda: self._encoder.encode_document(texts))
+        checked = checked_texts(texts)
+        return self._documents.get(checked, lambda: self._encoder.encode_document(checked))
 
     def count_truncated(self, texts: Sequence[str]) -> int:
         """See `Encoder.count_truncated`."""
