@@ -51,5 +51,5 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/pip
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/pip
-	$(BIN)/pip install --quiet --constraint constraints.txt torch -e ".[offline,files,eval]" --group test --group lint --group peers
+	$(BIN)/pip install --quiet --constraint constraints.txt torch -e ".[offline,files,eval,onnx,fastembed]" --group test --group lint --group peers
 	@touch $@

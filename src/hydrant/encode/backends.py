@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 BATCH_SIZE = 32
 # On a CPU larger batches lose time: what goes through the layers together no longer fits the caches. The figures are in
 # benchmarks/README.md ("Batches").
-_CPU_BYTES = 6144
+CPU_LIMITS = BatchLimits(BATCH_SIZE, 6144)
 # Where models keep the text that goes in front of each role's texts, in the order of preference.
 _PROMPT_NAMES: Mapping[Role, tuple[str, ...]] = {
     "query": ("query",),
@@ -38,11 +38,16 @@ class Backend(ABC):
         name: What the record calls it.
         window: How much of a text it reads; None where there is no limit or none is known.
         limits: How large a batch suits it.
+        workers: How many batches it computes side by side.
+        precision: What its numbers were rounded to where that makes other vectors of them; None where they are the
+            model's own.
     """
 
     name: str
     window: Window | None = None
     limits: BatchLimits = BatchLimits(BATCH_SIZE)
+    workers: int = 1
+    precision: str | None = None
 
     @abstractmethod
     def encode(self, texts: list[str], role: Role, prompt: str) -> Any:
@@ -67,7 +72,7 @@ class SentenceBackend(Backend):
         self.name = name
         self.window = _window(model)
         if model.device.type == "cpu":
-            self.limits = BatchLimits(BATCH_SIZE, _CPU_BYTES)
+            self.limits = CPU_LIMITS
 
     @classmethod
     def load(cls, name: str, options: Mapping[str, Any], max_tokens: int | None) -> SentenceBackend:
@@ -90,9 +95,7 @@ class SentenceBackend(Backend):
 
     def prompt(self, role: Role) -> str:
         """The model's own prompt for that role; its default prompt is for texts that are in neither role."""
-        prompts = self._model.prompts
-        own = (prompts.get(name) for name in _PROMPT_NAMES[role])
-        return next((prompt for prompt in own if prompt), "")
+        return own_prompt(self._model.prompts, role)
 
 
 class ObjectBackend(Backend):
@@ -113,6 +116,12 @@ class ObjectBackend(Backend):
         """The object's own `dimensions` where it has that, else from a first short text."""
         known = getattr(self._model, "dimensions", None)
         return known if isinstance(known, int) else super().dimensions(role)
+
+
+def own_prompt(prompts: Mapping[str, str | None], role: Role) -> str:
+    """What a model's prompts have for that role; "" where they have nothing."""
+    own = (prompts.get(name) for name in _PROMPT_NAMES[role])
+    return next((prompt for prompt in own if prompt), "")
 
 
 def is_sentence_transformer(model: object) -> bool:
@@ -166,7 +175,7 @@ def _load_from(source: Source, name: str, options: Mapping[str, Any]) -> Sentenc
 
     arguments = {**options, "local_files_only": source.local_only}
     try:
-        with _without_bars(silent=source.local_only):
+        with without_bars(silent=source.local_only):
             return SentenceTransformer(source.location, **arguments)
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         msg = f"model {name!r} could not be loaded from {source.location!r}: {error}"
@@ -174,7 +183,7 @@ def _load_from(source: Source, name: str, options: Mapping[str, Any]) -> Sentenc
 
 
 @contextmanager
-def _without_bars(*, silent: bool) -> Iterator[None]:
+def without_bars(*, silent: bool) -> Iterator[None]:
     """Without transformers' progress bar over the weights, drawn even where nobody looks at a terminal.
 
     The switch is the whole library's, so it is put back. A download keeps its bar: it may take minutes.

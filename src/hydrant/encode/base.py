@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
+from hydrant.encode.microbatch import dispatcher_of
 from hydrant.errors import ConfigurationError, EncoderMismatch
 from hydrant.flow import Effect
 
@@ -171,6 +172,12 @@ class Encode(Effect[Any]):
         if self.role == "query":
             return self.encoder.encode_query(self.texts)
         return self.encoder.encode_document(self.texts)
+
+    async def acall(self, timeout: float | None) -> Any:
+        """The vectors, without blocking the event loop; queries that are asked for at the same time are encoded together."""
+        if self.role != "query":
+            return await super().acall(timeout)
+        return await dispatcher_of(self.encoder).vectors(self.texts)
 
     def __repr__(self) -> str:
         return f"Encode({self.encoder!r}, {len(self.texts)} texts, role={self.role!r})"

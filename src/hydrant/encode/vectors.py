@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +45,11 @@ class BatchLimits:
 
     texts: int
     padded: int | None = None
+
+    def shared(self, number: int, workers: int) -> BatchLimits:
+        """The limits for so many texts that each of several workers gets some of them."""
+        most = max(_FEWEST, math.ceil(number / workers))
+        return self if workers == 1 or most >= self.texts else replace(self, texts=most)
 
     def room(self, longest: str) -> int:
         """How many texts go with one of which none is longer."""
