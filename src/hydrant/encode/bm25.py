@@ -13,7 +13,8 @@ Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond"
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from hydrant.encode.base import Encoder, mismatch
@@ -32,6 +33,10 @@ NO_LANGUAGE = "none"
 _UNSPACED = frozenset({"chinese", "japanese"})
 # With b = 0 and a k this large a weight is the term frequency itself, up to k's own rounding.
 _COUNTING_K = 1e9
+_RUNS = re.compile(r"[^\W_]+")
+_PUNCTUATION = re.compile(r"^[\W_]+|[\W_]+$")
+# Words of scripts without blanks are seldom longer, in characters.
+_LONGEST = 8
 
 
 class Bm25Encoder(Encoder):
@@ -143,6 +148,20 @@ class Bm25Encoder(Encoder):
             ascii_folding=self.ascii_folding,
         )
 
+    def terms(self, texts: Sequence[str], indices: Sequence[int]) -> dict[int, str]:
+        """The words of the texts whose hash is among the indices, as they are written first.
+
+        A hash cannot be undone: what the texts do not contain stays unknown. A word that is written in several ways
+        ("key", "Keys") is named by the first of them.
+        """
+        wanted = {int(index) for index in indices}
+        model = self._queries.get()
+        named: dict[int, str] = {}
+        for text in checked_texts(texts):
+            for word in dict.fromkeys(text.split()):
+                _name(word, wanted, named, lambda part: set(model.embed_query(part).indices))
+        return named
+
     def record(self) -> dict[str, Any]:
         """The settings; `average_length` is None until it is known."""
         return {
@@ -215,6 +234,35 @@ def _sparse(vector: Any) -> models.SparseVector:
 
     # The engine's own numbers need no second check by pydantic, which would take longer than the encoding.
     return models.SparseVector.model_construct(indices=vector.indices, values=vector.values)
+
+
+def _name(word: str, wanted: set[int], named: dict[int, str], hashes: Callable[[str], set[int]]) -> None:
+    """Add the words whose hashes are wanted; what the engine splits is looked for in its parts."""
+    found = hashes(word)
+    missing = (found & wanted) - named.keys()
+    if len(found) == 1:
+        named.update(dict.fromkeys(missing, _PUNCTUATION.sub("", word)))
+        return
+    for part in _parts(word):
+        if not missing:
+            return
+        alone = hashes(part)
+        if len(alone) == 1 and alone <= missing:
+            named.update(dict.fromkeys(alone, part))
+            missing -= alone
+
+
+def _parts(word: str) -> Iterator[str]:
+    """What letters and digits make up of it, then, for scripts without blanks, every few characters."""
+    runs = _RUNS.findall(word)
+    yield from runs
+    for run in runs:
+        if not run.isascii():
+            yield from (
+                run[start : start + length]
+                for length in range(1, _LONGEST + 1)
+                for start in range(len(run) - length + 1)
+            )
 
 
 def _total(values: Sequence[float]) -> int:
