@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 PassageId: TypeAlias = str | int
 FilterLike: TypeAlias = "models.Filter | Mapping[str, Any]"
-QueryVector: TypeAlias = "list[float] | models.SparseVector"
+QueryVector: TypeAlias = (
+    "list[float] | list[list[float]] | models.SparseVector | models.RelevanceFeedbackQuery"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,18 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class StageScore:
-    """What one stage said of a hit: its score on that stage's own scale, and its rank there, from 1."""
+    """What one stage said of a hit.
+
+    Attributes:
+        score: Its score on that stage's own scale.
+        rank: Its rank there, from 1.
+        terms: For a sparse source that was asked to explain: the terms that query and passage share, with the product of
+            their weights, largest first. Inverse document frequencies that Qdrant multiplies in are not in it.
+    """
 
     score: float
     rank: int
+    terms: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,9 @@ _PASSING_STATUS = frozenset({429, 502, 503, 504})
 _PASSING_GRPC = frozenset({"UNAVAILABLE", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"})
 _PATIENT = Retry()
 _SCORES = "query_batch_scores"
-_TAKE_TIMEOUT = frozenset({"query_points", "query_batch_points", "retrieve", "scroll", "count", "facet"})
+_TAKE_TIMEOUT = frozenset(
+    {"query_points", "query_batch_points", "query_points_groups", "retrieve", "scroll", "count", "facet"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from typing import Any
 from qdrant_client import models
 
 from hydrant.collection.calls import Clients, QdrantCall, status_of
+from hydrant.collection.compression import quantization
 from hydrant.collection.payload import BOOKKEEPING, REVISION_KEY, PayloadMap
 from hydrant.collection.profile import RECORD_KEY, Profile
 from hydrant.collection.sources import Record, Source, foreign_sources, record_of, recorded_sources
@@ -17,6 +18,8 @@ from hydrant.errors import CollectionExists, CollectionNotFound, ConfigurationEr
 from hydrant.flow import Effect, Flow
 
 _NOT_FOUND = 404
+# The kinds that go with the sources' usual names; other names go with any.
+_KINDS: Mapping[str, str] = {"dense": "dense", "sparse": "sparse", "late": "multi"}
 # How many payloads are looked at to recognise a layout.
 _SAMPLES = 5
 
@@ -32,7 +35,8 @@ class Plan:
         tenant: The payload key that keeps tenants apart, or None.
         fields: Metadata fields to index, with the type of each.
         payload: Where text and metadata lie.
-        options: Further arguments of `QdrantClient.create_collection`, such as `quantization_config`.
+        compression: How the vectors that are searched through an index are kept in memory; None keeps them whole.
+        options: Further arguments of `QdrantClient.create_collection`, such as `hnsw_config`.
     """
 
     name: str
@@ -41,6 +45,7 @@ class Plan:
     tenant: str | None = None
     fields: Mapping[str, str | models.PayloadSchemaType] = field(default_factory=dict)
     payload: PayloadMap = field(default_factory=PayloadMap.hydrant)
+    compression: models.QuantizationConfig | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -102,7 +107,7 @@ def create(clients: Clients, plan: Plan) -> Flow[Opened]:
         msg = f"fields must map each field to its type, such as {{'lang': 'keyword'}}; got {plan.fields!r}"
         raise ConfigurationError(msg)
     if not plan.encoders:
-        msg = f"collection {plan.name!r} needs at least one encoder: dense=..., sparse=... or both"
+        msg = f"collection {plan.name!r} needs at least one encoder: dense=..., sparse=..., late=... or sources={{...}}"
         raise ConfigurationError(msg)
     check_encoders(plan.encoders)
     _check_tenant_field(plan)
@@ -202,9 +207,10 @@ def check_encoders(encoders: Mapping[str, Any]) -> None:
         if not isinstance(encoder, Encoder):
             msg = f"{name} must be an Encoder such as DenseEncoder(...) or Bm25Encoder(), got {encoder!r}"
             raise ConfigurationError(msg)
-        if encoder.kind != name:
+        kind = _KINDS.get(name, encoder.kind)
+        if encoder.kind != kind:
             msg = (
-                f"{name} must be an encoder of {name} vectors, got one of {encoder.kind} vectors: {encoder!r}"
+                f"{name} must be an encoder of {kind} vectors, got one of {encoder.kind} vectors: {encoder!r}"
             )
             raise ConfigurationError(msg)
 
@@ -232,13 +238,32 @@ def _vectors(plan: Plan) -> Flow[tuple[dict[str, Any], dict[str, Any]]]:
     dense = {}
     sparse = {}
     for name, encoder in plan.encoders.items():
-        if encoder.kind == "dense":
-            size = yield _Dimensions(encoder)
-            dense[name] = models.VectorParams(size=size, distance=plan.distance)
-        else:
+        if encoder.kind == "sparse":
             modifier = models.Modifier.IDF if encoder.idf else None
             sparse[name] = models.SparseVectorParams(modifier=modifier)
+        else:
+            size = yield _Dimensions(encoder)
+            dense[name] = _vector_params(encoder, size, plan)
     return dense, sparse
+
+
+def _vector_params(encoder: Encoder, size: int, plan: Plan) -> models.VectorParams:
+    """How Qdrant is to keep an encoder's dense vectors."""
+    compression = plan.compression if encoder.graph else None
+    if encoder.storage == "binary":
+        compression = quantization("binary")
+    multi = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
+    return models.VectorParams(
+        size=size,
+        distance=plan.distance if encoder.distance is None else models.Distance(encoder.distance),
+        datatype=models.Datatype.FLOAT16 if encoder.storage == "float16" else None,
+        multivector_config=multi if encoder.kind == "multi" else None,
+        # Building a graph over vectors that only rank what others found would be time and memory for nothing.
+        hnsw_config=None if encoder.graph else models.HnswConfigDiff(m=0),
+        quantization_config=compression,
+        # The small copies are in memory; the whole vectors are read for the few candidates that are rescored.
+        on_disk=None if compression is None else True,
+    )
 
 
 def _indexes(plan: Plan) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from qdrant_client import models
 
+from hydrant.collection.compression import compression_of
 from hydrant.errors import UnknownVector
 
 RECORD_KEY = "hydrant"
@@ -15,11 +16,19 @@ RECORD_KEY = "hydrant"
 
 @dataclass(frozen=True, slots=True)
 class DenseVector:
-    """A dense vector of a collection: its size, its distance, and whether a point has many of them."""
+    """A dense vector of a collection.
+
+    Attributes:
+        size: Its number of dimensions.
+        distance: How it is compared.
+        multi: Whether a point has several of them, compared by MaxSim.
+        compression: "scalar", "binary", "product" or "turbo"; None where only whole vectors are kept.
+    """
 
     size: int
     distance: models.Distance
     multi: bool = False
+    compression: str | None = None
 
     @property
     def more_is_better(self) -> bool:
@@ -61,10 +70,16 @@ class Profile:
         vectors = params.vectors
         named = {"": vectors} if isinstance(vectors, models.VectorParams) else (vectors or {})
         metadata = getattr(info.config, "metadata", None) or {}
+        whole = compression_of(info.config.quantization_config)
         return cls(
             name=name,
             dense={
-                key: DenseVector(value.size, value.distance, value.multivector_config is not None)
+                key: DenseVector(
+                    value.size,
+                    value.distance,
+                    value.multivector_config is not None,
+                    compression_of(value.quantization_config) or whole,
+                )
                 for key, value in named.items()
             },
             sparse={
@@ -84,16 +99,16 @@ class Profile:
         """The name of the vector that is meant.
 
         Args:
-            kind: "dense" or "sparse".
+            kind: "dense", "sparse", or "multi" for several vectors a point.
             name: The name, or None where the collection has only one of the kind.
 
         Raises:
             UnknownVector: There is none of that name, or not exactly one to choose from.
         """
         have = (
-            {key for key, value in self.dense.items() if not value.multi}
-            if kind == "dense"
-            else set(self.sparse)
+            set(self.sparse)
+            if kind == "sparse"
+            else {key for key, value in self.dense.items() if value.multi == (kind == "multi")}
         )
         if name is None and len(have) == 1:
             return have.pop()

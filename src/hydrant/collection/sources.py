@@ -19,7 +19,7 @@ class Source:
     """One way into a collection.
 
     Attributes:
-        name: What the source is called in requests, thresholds and scores: "dense", "sparse".
+        name: What the source is called in requests, thresholds and scores: "dense", "sparse", "late", or any other.
         vector: The name of its vector in Qdrant; "" is the unnamed one.
         encoder: What turns text into that vector.
         learned_from: How many passages the encoder learned its average length from; 0 where it did not have to.
@@ -162,7 +162,9 @@ def foreign_sources(
     idle = set(vectors) - set(present)
     if not present or idle:
         wanted = (
-            f"an encoder for {sorted(idle)}" if idle else "at least one encoder (dense=... or sparse=...)"
+            f"an encoder for {sorted(idle)}"
+            if idle
+            else "at least one encoder (dense=..., sparse=..., late=... or sources={...})"
         )
         msg = (
             f"collection {profile.name!r} was not made by Hydrant, so it does not say how its vectors were made: "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from qdrant_client import models
@@ -13,6 +13,7 @@ from hydrant.collection.base import CollectionBase
 from hydrant.collection.calls import QdrantCall
 from hydrant.errors import CollectionError
 from hydrant.flow import Flow
+from hydrant.retrieve.after import GroupBy
 from hydrant.retrieve.fusion import Fusion
 from hydrant.retrieve.paging import Window, concatenated, depths, pairs_in_order
 from hydrant.retrieve.request import Page, Part, RequestBuilder
@@ -29,6 +30,7 @@ class Candidate(NamedTuple):
     id: PassageId
     score: float
     payload: dict[str, Any] | None
+    vector: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,78 +48,118 @@ class Search:
     Attributes:
         collection: Where.
         builder: Makes the requests.
-        fusion: How several sources become one; None for a single source.
-        depth: How many candidates each source contributes.
+        fusion: How several sources become one; None for a single source, or where one source rescores.
         threshold: The worst fused score that counts.
         explain: Whether each source's own ranking is wanted too.
         descending: Whether a higher score is better; a single source may measure distances.
+        diverse: Whether hits come in an order that their scores do not tell.
+        group: How many hits of a group are shown; None without groups.
     """
 
     collection: CollectionBase
     builder: RequestBuilder
     fusion: Fusion | None
-    depth: int
     threshold: float | None
     explain: bool
     descending: bool
+    diverse: bool = False
+    group: GroupBy | None = None
 
     def run(self, page: Page) -> Flow[Found]:
         """The page's points."""
-        if self.fusion is None:
-            return self._single(page)
-        levels = depths(page, max(self.depth, page.limit))
-        query = self.fusion.query()
+        if self.group is not None:
+            return self._grouped(self.group, page)
+        query = None if self.fusion is None else self._there()
+        if self.fusion is not None and query is None:
+            return self._fused_here(self.fusion, page)
+        if self.fusion is None and self.builder.rescore is None and not self.builder.following:
+            # One source finds as many as are wanted: nothing depends on a depth.
+            return self._ranked_there(query, 1, page)
+        levels = depths(page, max(self._depth, page.limit))
+        if len(levels) == 1 or self.diverse:
+            return self._ranked_there(query, len(levels), page)
+        return self._ranked_there_deep(query, len(levels), page)
+
+    def _there(self) -> models.Query | None:
+        """The fusion as Qdrant does it, None where it does not."""
+        fusion = self.fusion
         # Qdrant's score fusion takes the larger distance for the better score.
-        if query is None or (self._measure_distances() and not self.fusion.by_rank):
-            return self._fused_here(self.fusion, levels, page)
-        if len(levels) == 1:
-            return self._fused_there(query, levels[0], page)
-        return self._fused_there_deep(query, levels, page)
+        if fusion is None or (self._measure_distances() and not fusion.by_rank):
+            return None
+        return fusion.query()
 
-    def _single(self, page: Page) -> Flow[Found]:
-        ask = self.builder.asks[0]
-        window = Window(page, slack=2)
-        while True:
-            points = (yield from self._ask([self.builder.alone(ask, window.part)]))[0]
-            if window.closed(points):
-                return Found(window.cut(points, descending=self.descending))
-            window = window.wider()
+    @property
+    def _depth(self) -> int:
+        return min(ask.depth for ask in self.builder.asks)
 
-    def _fused_there(self, query: models.Query, depth: int, page: Page) -> Flow[Found]:
-        window = Window(page, slack=2 * len(self.builder.asks))
+    def _at(self, level: int, page: Page) -> RequestBuilder:
+        """The requests of a level: each level's lists are twice as deep as those of the one before."""
+        return self.builder.deeper(2**level, page.limit)
+
+    def _ranked_there(self, query: models.Query | None, levels: int, page: Page) -> Flow[Found]:
+        builder = self._at(levels - 1, page)
+        window = Window(page, slack=0 if self.diverse else 2 * len(builder.asks))
         while True:
-            fused = self.builder.fused(query, depth, self.threshold, window.part)
-            points, *own = yield from self._ask([fused, *self._explaining(depth)])
+            part = replace(window.part, vectors=self._explained_vectors())
+            points, *own = yield from self._ask(
+                [builder.ranked(query, self.threshold, part), *self._explaining(builder)]
+            )
+            if self.diverse:
+                return Found(points, self._ranks(list(map(_pairs, own)), [point.id for point in points]))
             if window.closed(points):
-                found = window.cut(points, descending=True)
+                found = window.cut(points, descending=self.descending)
                 return Found(found, self._ranks(list(map(_pairs, own)), [point.id for point in found]))
             window = window.wider()
 
-    def _fused_there_deep(self, query: models.Query, levels: Sequence[int], page: Page) -> Flow[Found]:
-        sources = len(self.builder.asks)
+    def _ranked_there_deep(self, query: models.Query | None, levels: int, page: Page) -> Flow[Found]:
+        builders = [self._at(level, page) for level in range(levels)]
         requests = [
-            self.builder.fused(query, depth, self.threshold, Part(sources * depth, payload=False))
-            for depth in levels
+            builder.ranked(query, self.threshold, Part(builder.depth, payload=False)) for builder in builders
         ]
-        answers = yield from self._ask_scores([*requests, *self._explaining(levels[-1])])
-        rankings = [pairs_in_order(pairs) for pairs in answers[: len(levels)]]
+        answers = yield from self._ask_scores([*requests, *self._explaining(builders[-1])])
+        rankings = [pairs_in_order(pairs, descending=self.descending) for pairs in answers[:levels]]
         ranking = concatenated(rankings)[page.offset : page.end]
-        ranks = self._ranks(answers[len(levels) :], [each for each, _ in ranking])
+        ranks = self._ranks(answers[levels:], [each for each, _ in ranking])
         return (yield from self._with_payloads(ranking, ranks))
 
-    def _fused_here(self, fusion: Fusion, levels: Sequence[int], page: Page) -> Flow[Found]:
+    def _grouped(self, group: GroupBy, page: Page) -> Flow[Found]:
+        builder = self.builder.deeper(1, max(page.limit, page.end * group.hits))
+        request = builder.ranked(
+            None if self.fusion is None else self._there(), self.threshold, Part(page.end)
+        )
+        call = self.collection.call(
+            "query_points_groups",
+            query=request.query,
+            using=request.using,
+            prefetch=request.prefetch,
+            query_filter=request.filter,
+            search_params=request.params,
+            score_threshold=request.score_threshold,
+            limit=page.end,
+            group_size=group.hits,
+            group_by=self.collection.payload.key(group.field),
+            with_payload=True,
+        )
+        answer = yield from self._answer(call, [request])
+        # Qdrant gives groups no offset.
+        shown = [point for each in answer.groups[page.offset :] for point in each.hits]
+        own = (yield from self._ask_scores(self._explaining(builder))) if self.explain else []
+        return Found(shown, self._ranks(own, [point.id for point in shown]))
+
+    def _fused_here(self, fusion: Fusion, page: Page) -> Flow[Found]:
         # Every depth in a request of its own: which of several equal scores come within it is the engine's choice, and
         # the same choice only where the same number is asked for. Ids and scores alone: the payloads of every candidate
         # would take longer than asking again for those of the page.
-        asks = self.builder.asks
-        requests = [self.builder.alone(ask, Part(depth, payload=False)) for depth in levels for ask in asks]
+        levels = len(depths(page, max(self._depth, page.limit)))
+        builders = [self._at(level, page) for level in range(levels)]
+        requests = [request for builder in builders for request in self._alone(builder)]
         answers = iter((yield from self._ask_scores(requests)))
         fused = []
         own: dict[str, Pairs] = {}
-        for depth in levels:
-            own = {ask.source: self._source_order(ask.source, next(answers)) for ask in asks}
+        for builder in builders:
+            own = {ask.source: self._source_order(ask.source, next(answers)) for ask in builder.asks}
             higher_is_better = {name: self._negated(name, pairs) for name, pairs in own.items()}
-            fused.append(pairs_in_order(fusion.fuse(higher_is_better, depth)))
+            fused.append(pairs_in_order(fusion.fuse(higher_is_better, _common_depth(builder))))
         ranking = fused[0] if len(fused) == 1 else concatenated(fused)
         if self.threshold is not None:
             ranking = [pair for pair in ranking if pair[1] >= self.threshold]
@@ -138,10 +180,21 @@ class Search:
         # Fusion formulas want higher to be better: a distance counts as its negative.
         return [(each, -score) for each, score in pairs] if self._is_distance(name) else pairs
 
-    def _explaining(self, depth: int) -> list[models.QueryRequest]:
+    def _alone(self, builder: RequestBuilder) -> list[models.QueryRequest]:
+        return [builder.alone(ask, Part(ask.depth, payload=False)) for ask in builder.asks]
+
+    def _explaining(self, builder: RequestBuilder) -> list[models.QueryRequest]:
+        # A single source that nothing follows is its own explanation.
+        whole = len(builder.asks) > 1 or builder.rescore is not None or builder.following
+        return self._alone(builder) if self.explain and whole else []
+
+    def _explained_vectors(self) -> tuple[str, ...]:
+        """The sparse vectors in which matching terms are looked for."""
         if not self.explain:
-            return []
-        return [self.builder.alone(ask, Part(depth, payload=False)) for ask in self.builder.asks]
+            return ()
+        return tuple(
+            str(ask.using) for ask in self.builder.asks if isinstance(ask.vector, models.SparseVector)
+        )
 
     def _ranks(self, answers: Sequence[Pairs], shown: Iterable[Any]) -> dict[str, dict[Any, StageScore]]:
         if not answers:
@@ -183,11 +236,24 @@ class Search:
         if not ranking:
             return Found([], ranks)
         ids = [each for each, _ in ranking]
-        records = yield self.collection.call("retrieve", ids=ids, with_payload=True)
-        payloads = {record.id: record.payload for record in records}
+        vectors = list(self._explained_vectors())
+        records = yield self.collection.call(
+            "retrieve", ids=ids, with_payload=True, with_vectors=vectors or False
+        )
+        stored = {record.id: record for record in records}
         # A point that was deleted between the two requests is left out rather than shown empty.
-        points = [Candidate(each, score, payloads[each]) for each, score in ranking if each in payloads]
+        points = [
+            Candidate(each, score, stored[each].payload, stored[each].vector)
+            for each, score in ranking
+            if each in stored
+        ]
         return Found(points, ranks)
+
+
+def _common_depth(builder: RequestBuilder) -> int | None:
+    """How many hits every source was asked for, None where they differ."""
+    asked = {ask.depth for ask in builder.asks}
+    return asked.pop() if len(asked) == 1 else None
 
 
 def _pairs(points: Points) -> Pairs:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from qdrant_client import models
@@ -16,14 +16,20 @@ class Ask:
     Attributes:
         source: The source's name.
         using: Its vector's name in Qdrant; None for the unnamed one.
-        vector: The query vector.
+        vector: The query vector, or another query of Qdrant's on that vector.
         threshold: The worst score a candidate of this source may have.
+        depth: How many candidates it contributes.
+        params: Qdrant's search parameters, such as `hnsw_ef` or `exact`.
+        ranks: Whether it only ranks what the other sources found, because its vectors have no index.
     """
 
     source: str
     using: str | None
     vector: Any
     threshold: float | None = None
+    depth: int = 100
+    params: models.SearchParams | None = None
+    ranks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +46,35 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Which stretch of a ranking a request asks for, and how much of each point."""
+
+    limit: int
+    offset: int = 0
+    payload: bool = True
+    vectors: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One ranking inside a request: what is ranked, and by what.
+
+    Attributes:
+        query: What ranks.
+        using: By which vector, where it is one.
+        prefetch: Whose candidates are ranked; None for all points.
+        params: Qdrant's search parameters.
+        threshold: The worst score that counts.
+    """
+
+    query: Any
+    using: str | None = None
+    prefetch: list[models.Prefetch] | None = None
+    params: models.SearchParams | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RequestBuilder:
     """Builds the requests of one search; every part of each carries the whole filter.
 
@@ -49,67 +84,83 @@ class RequestBuilder:
     Attributes:
         asks: What each source is asked.
         condition: The caller's filter with the tenant's condition in it.
-        params: Qdrant's search parameters, such as `hnsw_ef` or `exact`.
+        rescore: What ranks the candidates of all sources, instead of a fusion.
+        following: What ranks the result after that, one after the other: boosts, diversity.
     """
 
     asks: Sequence[Ask]
     condition: models.Filter | None
-    params: models.SearchParams | None = None
+    rescore: Ask | None = None
+    following: Sequence[Level] = field(default_factory=tuple)
 
-    def fused(
-        self, fusion: models.Query, depth: int, threshold: float | None, part: Part
-    ) -> models.QueryRequest:
-        """Every source as a prefetch of `depth` candidates, fused by Qdrant."""
-        prefetch = [
-            models.Prefetch.model_construct(
-                prefetch=None,
-                lookup_from=None,
-                query=ask.vector,
-                using=ask.using,
-                filter=self.condition,
-                params=self.params,
-                score_threshold=ask.threshold,
-                limit=depth,
-            )
-            for ask in self.asks
-        ]
-        return models.QueryRequest.model_construct(
-            shard_key=None,
-            using=None,
-            params=None,
-            lookup_from=None,
-            with_vector=None,
-            prefetch=prefetch,
-            query=fusion,
-            filter=self.condition,
-            score_threshold=threshold,
-            limit=part.limit,
-            offset=part.offset,
-            with_payload=part.payload,
-        )
+    def deeper(self, times: int, at_least: int) -> RequestBuilder:
+        """The same with deeper lists: so many times as deep, and never less than a page has hits."""
+        asks = [replace(ask, depth=max(ask.depth, at_least) * times) for ask in self.asks]
+        return replace(self, asks=asks)
+
+    @property
+    def depth(self) -> int:
+        """How many candidates all sources together can contribute."""
+        return sum(ask.depth for ask in self.asks)
 
     def alone(self, ask: Ask, part: Part) -> models.QueryRequest:
         """One source by itself."""
+        return self._request(self._of(ask), part)
+
+    def ranked(self, fusion: models.Query | None, threshold: float | None, part: Part) -> models.QueryRequest:
+        """The candidates of every source, ranked by all there is.
+
+        Args:
+            fusion: How Qdrant makes one ranking of several; None for a single source or where one source rescores.
+            threshold: The worst fused score that counts.
+            part: The stretch that is wanted.
+        """
+        level = self._first(fusion, threshold)
+        for step in self.following:
+            level = replace(step, prefetch=[self._prefetch(level, self.depth)])
+        return self._request(level, part)
+
+    def _first(self, fusion: models.Query | None, threshold: float | None) -> Level:
+        if self.rescore is not None:
+            ask = self.rescore
+            return Level(ask.vector, ask.using, self._candidates(self.asks), ask.params, ask.threshold)
+        if fusion is None:
+            return self._of(self.asks[0])
+        return Level(fusion, prefetch=self._candidates(self.asks), threshold=threshold)
+
+    def _of(self, ask: Ask) -> Level:
+        finders = [other for other in self.asks if not other.ranks] if ask.ranks else []
+        return Level(
+            ask.vector, ask.using, self._candidates(finders) if finders else None, ask.params, ask.threshold
+        )
+
+    def _candidates(self, asks: Sequence[Ask]) -> list[models.Prefetch]:
+        return [self._prefetch(self._of(ask), ask.depth) for ask in asks]
+
+    def _prefetch(self, level: Level, limit: int) -> models.Prefetch:
+        return models.Prefetch.model_construct(
+            prefetch=level.prefetch,
+            lookup_from=None,
+            query=level.query,
+            using=level.using,
+            filter=self.condition,
+            params=level.params,
+            score_threshold=level.threshold,
+            limit=limit,
+        )
+
+    def _request(self, level: Level, part: Part) -> models.QueryRequest:
         return models.QueryRequest.model_construct(
             shard_key=None,
-            prefetch=None,
+            prefetch=level.prefetch,
             lookup_from=None,
-            with_vector=None,
-            query=ask.vector,
-            using=ask.using,
+            query=level.query,
+            using=level.using,
             filter=self.condition,
-            params=self.params,
-            score_threshold=ask.threshold,
+            params=level.params,
+            score_threshold=level.threshold,
             limit=part.limit,
             offset=part.offset,
             with_payload=part.payload,
+            with_vector=list(part.vectors) if part.vectors else None,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Which stretch of a ranking a request asks for, and whether with payloads."""
-
-    limit: int
-    offset: int = 0
-    payload: bool = True

@@ -1,30 +1,41 @@
-"""The retriever: dense, sparse or both, asked of Qdrant together."""
+"""The retriever: every source of a collection, asked of Qdrant together."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hydrant.collection.base import CollectionBase
-from hydrant.encode.base import Encode
-from hydrant.errors import ConfigurationError, InputError, PayloadUnmapped
+from hydrant.collection.compression import check_params
+from hydrant.errors import ConfigurationError, PayloadUnmapped
 from hydrant.flow import Flow
 from hydrant.pipeline import Stage
-from hydrant.retrieve.fusion import Convex, Fusion
+from hydrant.retrieve.after import After, check_count
+from hydrant.retrieve.asking import DEFAULT_DEPTH, Asking
+from hydrant.retrieve.checks import (
+    FUSION,
+    check_after,
+    check_depth,
+    check_thresholds,
+    diversity_source,
+    known_sources,
+    measures_distance,
+)
+from hydrant.retrieve.fusion import Convex, Fusion, Rrf
 from hydrant.retrieve.ranking import Found, Search
 from hydrant.retrieve.request import Ask, Page, RequestBuilder
-from hydrant.retrieve.vectors import checked_dense, checked_sparse
+from hydrant.retrieve.terms import with_terms
 from hydrant.types import Degradation, Hit, Passage, Query, SearchState, StageScore
 
 if TYPE_CHECKING:
     from qdrant_client import models
 
-# How many candidates each source contributes at least; chosen in benchmarks/README.md ("Default fusion").
-DEFAULT_DEPTH = 100
+    from hydrant.types import PassageId
+
 DEFAULT_FUSION = Convex()
-FUSION = "fusion"
+BOOST = "boost"
+DIVERSITY = "diversity"
 
 
 @dataclass(frozen=True, slots=True, eq=True)
@@ -35,64 +46,48 @@ class Retriever(Stage):
         collection: Where to search.
         limit: How many hits, where the query does not say.
         sources: Which ways in to use, by name; empty for every one the collection has.
-        fusion: How the rankings of several sources become one.
-        depth: How many candidates each source contributes to the fusion; never less than a page has hits.
+        fusion: How the rankings of several sources become one; None for `Convex()`, or for `Rrf()` where boosts, diversity
+            or groups follow, which Qdrant does with a ranking of its own.
+        depth: How many candidates each source contributes, or how many each by name; never less than a page has hits.
         thresholds: The worst score that counts, by the name of the source, or "fusion" for the fused score.
-        params: Qdrant's own search parameters, such as `SearchParams(exact=True)`.
-        explain: Whether every hit carries each source's own rank and score too; costs a search more per source,
-            in the same request.
+        params: Qdrant's own search parameters, such as `SearchParams(exact=True)`. None searches quantized vectors with
+            the oversampling and rescoring that suit their compression, and others as Qdrant does.
+        explain: Whether every hit carries each source's own rank and score too, and for sparse sources the terms that
+            matched; costs a search more per source, in the same request.
+        after: What ranks the candidates further: rescoring, boosts, diversity, groups.
     """
 
     collection: CollectionBase
     limit: int = 10
     sources: tuple[str, ...] = ()
-    fusion: Fusion = DEFAULT_FUSION
-    depth: int = DEFAULT_DEPTH
+    fusion: Fusion | None = None
+    depth: int | Mapping[str, int] = field(default=DEFAULT_DEPTH, hash=False)
     thresholds: Mapping[str, float] = field(default_factory=dict, hash=False)
     params: models.SearchParams | None = field(default=None, hash=False)
     explain: bool = False
+    after: After = field(default_factory=After)
 
     name = "retrieve"
     required = True
 
     def __post_init__(self) -> None:
-        for name in ("limit", "depth"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                msg = f"{name} must be a whole number of at least 1, got {value!r}"
-                raise InputError(msg)
-        have = tuple(self.collection.sources)
-        sources = self.sources or have
-        unknown = sorted(set(sources) - set(have))
-        if unknown:
-            msg = f"collection {self.collection.name!r} has the sources {sorted(have)}; got {unknown}"
-            raise ConfigurationError(msg)
-        if len(set(sources)) < len(sources):
-            msg = f"a source can be asked once, got {list(sources)}"
-            raise ConfigurationError(msg)
-        self._check_thresholds(sources)
-        if not isinstance(self.fusion, Fusion):
+        check_count("limit", self.limit)
+        check_params(self.params)
+        check_depth(self.collection, self.depth)
+        rescore = self.after.rescore
+        sources = known_sources(self.collection, self.sources, rescore)
+        check_thresholds(self.thresholds, sources, rescore)
+        if self.fusion is not None and not isinstance(self.fusion, Fusion):
             msg = (
                 f"fusion must be one of hydrant's, such as Rrf(k=60), Dbsf() or Convex(), got {self.fusion!r}"
             )
             raise ConfigurationError(msg)
-        self.fusion.check(sources)
+        fusion = (Rrf() if self.after.in_qdrant else DEFAULT_FUSION) if self.fusion is None else self.fusion
+        fusion.check(sources)
+        check_after(self.collection, self.after, fusion, sources)
         object.__setattr__(self, "sources", sources)
+        object.__setattr__(self, "fusion", fusion)
         object.__setattr__(self, "thresholds", dict(self.thresholds))
-
-    def _check_thresholds(self, sources: Sequence[str]) -> None:
-        if not isinstance(self.thresholds, Mapping):
-            msg = f"thresholds must be a mapping such as {{'dense': 0.3}}, got {self.thresholds!r}"
-            raise ConfigurationError(msg)
-        stages = sources if len(sources) == 1 else (*sources, FUSION)
-        idle = sorted(set(self.thresholds) - set(stages))
-        if idle:
-            msg = f"thresholds may name {sorted(stages)} here; got {idle}"
-            raise ConfigurationError(msg)
-        for name, value in self.thresholds.items():
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-                msg = f"threshold of {name!r} must be a finite number, got {value!r}"
-                raise ConfigurationError(msg)
 
     def flow(self, state: SearchState) -> Flow[SearchState]:
         """Encode the query, ask Qdrant once, read the passages.
@@ -105,16 +100,34 @@ class Retriever(Stage):
         query = state.query
         owner = self.collection.owner(query.tenant)
         condition = self.collection.condition(query.filter, query.tenant)
-        asks = yield from self._asks(query)
+        asking = Asking(self.collection, self.depth, self.thresholds, self.params)
+        asks = yield from asking.asks(query, self.sources)
         for silent in sorted(set(self.sources) - {ask.source for ask in asks}):
             reason = "the query has no words that this source could look for"
             state = state.with_degradation(Degradation(silent, reason))
         if not asks:
             return state.with_hits(())
+        builder = yield from self._builder(asking, query, asks, condition)
         page = Page(query.offset, self.limit if query.limit is None else query.limit)
-        found: Found = yield from self._search(asks, condition).run(page)
+        found: Found = yield from self._search(builder).run(page)
+        found, passages, missing = self._read(found, owner)
+        if missing is not None:
+            state = state.with_degradation(missing)
+        hits = self._hits(found, passages, page)
+        if self.explain:
+            encoders = {name: source.encoder for name, source in self.collection.sources.items()}
+            hits = [
+                with_terms(hit, point.vector, asks, encoders, query.text)
+                for hit, point in zip(hits, found.points, strict=True)
+            ]
+        return state.with_hits(hits)
+
+    def _read(
+        self, found: Found, owner: PassageId | None
+    ) -> tuple[Found, Sequence[Passage], Degradation | None]:
+        """What can be shown, its passages, and what could not be read."""
         try:
-            passages = self.collection.passages(found.points, owner)
+            return found, self.collection.passages(found.points, owner), None
         except PayloadUnmapped as error:
             # One point without a text, put there by somebody else, must not cost the others; if none has one, the layout
             # is wrong.
@@ -122,54 +135,53 @@ class Retriever(Stage):
             readable = [point for point in found.points if fits(point.payload or {})]
             if not readable:
                 raise
-            state = state.with_degradation(
-                Degradation(self.name, f"left out {len(found.points) - len(readable)}: {error}")
-            )
-            found = Found(readable, found.sources)
-            passages = self.collection.passages(readable, owner)
-        return state.with_hits(self._hits(found, passages, page))
+            missing = Degradation(self.name, f"left out {len(found.points) - len(readable)}: {error}")
+            return Found(readable, found.sources), self.collection.passages(readable, owner), missing
 
     def warm_up(self) -> None:
         """Load the encoders' models."""
-        for name in self.sources:
+        rescore = self.after.rescore
+        for name in (*self.sources, *(() if rescore is None else (rescore,))):
             self.collection.sources[name].encoder.warm_up()
 
-    def _asks(self, query: Query) -> Flow[list[Ask]]:
-        have = self.collection.sources
-        unknown = sorted(set(query.vectors) - set(have))
-        if unknown:
-            msg = f"collection {self.collection.name!r} has the sources {sorted(have)}; got query vectors for {unknown}"
-            raise InputError(msg)
-        asks = []
-        for name in self.sources:
-            source = self.collection.sources[name]
-            vector = query.vectors.get(name)
-            if vector is None:
-                vector = (yield Encode(source.encoder, [query.text], "query"))[0]
-            if source.encoder.kind == "dense":
-                vector = checked_dense(vector, self.collection.profile.dense[source.vector].size, name)
-            else:
-                vector = checked_sparse(vector, name)
-                if not vector.indices:
-                    continue
-            asks.append(Ask(name, source.vector or None, vector, self.thresholds.get(name)))
-        return asks
+    def _builder(
+        self, asking: Asking, query: Query, asks: Sequence[Ask], condition: models.Filter | None
+    ) -> Flow[RequestBuilder]:
+        after = self.after
+        rescore = None if after.rescore is None else (yield from asking.ask(query, after.rescore))
+        following = [asking.boosted(after.boosts, query)] if after.boosts else []
+        if after.mmr is not None:
+            source = diversity_source(self.collection, after.mmr)
+            following.append((yield from asking.diverse(after.mmr, source, query, asks)))
+        return RequestBuilder(asks, condition, rescore, following)
 
-    def _search(self, asks: Sequence[Ask], condition: models.Filter | None) -> Search:
-        single = len(self.sources) == 1
-        dense = self.collection.profile.dense.get(self.collection.sources[self.sources[0]].vector)
+    def _search(self, builder: RequestBuilder) -> Search:
+        fuses = len(self.sources) > 1 and self.after.rescore is None
+        ranks = self.after.rescore or self.sources[0]
         return Search(
             collection=self.collection,
-            builder=RequestBuilder(asks, condition, self.params),
-            fusion=None if single else self.fusion,
-            depth=self.depth,
+            builder=builder,
+            fusion=self.fusion if fuses else None,
             threshold=self.thresholds.get(FUSION),
             explain=self.explain,
-            descending=not single or dense is None or dense.more_is_better,
+            descending=fuses or not measures_distance(self.collection, ranks) or self.after.mmr is not None,
+            diverse=self.after.mmr is not None,
+            group=self.after.group,
         )
 
+    def _stage(self) -> str:
+        """What the last ranking is called."""
+        after = self.after
+        if after.mmr is not None:
+            return DIVERSITY
+        if after.boosts:
+            return BOOST
+        if after.rescore is not None:
+            return after.rescore
+        return self.sources[0] if len(self.sources) == 1 else FUSION
+
     def _hits(self, found: Found, passages: Sequence[Passage], page: Page) -> list[Hit]:
-        stage = self.sources[0] if len(self.sources) == 1 else FUSION
+        stage = self._stage()
         hits = []
         for rank, (point, passage) in enumerate(zip(found.points, passages, strict=True), page.offset + 1):
             score = float(point.score)

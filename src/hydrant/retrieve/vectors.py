@@ -5,9 +5,40 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from qdrant_client import models
 
+from hydrant.collection.profile import Profile
+from hydrant.collection.sources import Source
+from hydrant.encode.base import Kind
 from hydrant.errors import VectorMismatch
+
+
+def checked_query(vector: Any, kind: Kind, profile: Profile, source: Source) -> Any:
+    """What a source is asked with: a vector of its kind, or a ready query on such vectors.
+
+    Raises:
+        VectorMismatch: It is something else.
+    """
+    if isinstance(vector, models.RelevanceFeedbackQuery):
+        return vector
+    if kind == "sparse":
+        return checked_sparse(vector, source.name)
+    size = profile.dense[source.vector].size
+    return (checked_dense if kind == "dense" else checked_multi)(vector, size, source.name)
+
+
+def checked_multi(vector: Any, size: int, source: str) -> list[list[float]]:
+    """The vectors as lists of `size` finite floats, at least one.
+
+    Raises:
+        VectorMismatch: They are something else.
+    """
+    rows = vector.tolist() if isinstance(vector, np.ndarray) else vector
+    if not isinstance(rows, list) or not rows:
+        msg = f"the query vectors of source {source!r} must be a list of at least one vector, got {vector!r}"
+        raise VectorMismatch(msg)
+    return [checked_dense(row, size, source) for row in rows]
 
 
 def checked_dense(vector: Any, size: int, source: str) -> list[float]:
