@@ -15,12 +15,25 @@ if TYPE_CHECKING:
     from hydrant.encode.base import Encoder as Encoder
     from hydrant.encode.bm25 import Bm25Encoder as Bm25Encoder
     from hydrant.encode.dense import DenseEncoder as DenseEncoder
+    from hydrant.encode.late import LateEncoder as LateEncoder
     from hydrant.encode.muvera import MuveraEncoder as MuveraEncoder
+    from hydrant.encode.sparse import SparseEncoder as SparseEncoder
     from hydrant.facade import Collection as Collection
     from hydrant.ingest.chunk import Chunker as Chunker
     from hydrant.ingest.report import IndexReport as IndexReport
     from hydrant.pipeline import Pipeline as Pipeline
     from hydrant.pipeline import Stage as Stage
+    from hydrant.retrieve.after import GroupBy as GroupBy
+    from hydrant.retrieve.after import Mmr as Mmr
+    from hydrant.retrieve.boosts import Boost as Boost
+    from hydrant.retrieve.boosts import Matching as Matching
+    from hydrant.retrieve.boosts import Popularity as Popularity
+    from hydrant.retrieve.boosts import Recency as Recency
+    from hydrant.retrieve.feedback import Average as Average
+    from hydrant.retrieve.feedback import Feedback as Feedback
+    from hydrant.retrieve.feedback import FeedbackMethod as FeedbackMethod
+    from hydrant.retrieve.feedback import QdrantFeedback as QdrantFeedback
+    from hydrant.retrieve.feedback import Rocchio as Rocchio
     from hydrant.retrieve.fusion import CombMnz as CombMnz
     from hydrant.retrieve.fusion import CombSum as CombSum
     from hydrant.retrieve.fusion import Convex as Convex
@@ -39,7 +52,9 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AsyncEdgeClient": "hydrant.edge",
+    "Average": "hydrant.retrieve.feedback",
     "Bm25Encoder": "hydrant.encode.bm25",
+    "Boost": "hydrant.retrieve.boosts",
     "Chunker": "hydrant.ingest.chunk",
     "Collection": "hydrant.facade",
     "CombMnz": "hydrant.retrieve.fusion",
@@ -50,17 +65,28 @@ _HOMES = {
     "DenseEncoder": "hydrant.encode.dense",
     "EdgeClient": "hydrant.edge",
     "Encoder": "hydrant.encode.base",
+    "Feedback": "hydrant.retrieve.feedback",
+    "FeedbackMethod": "hydrant.retrieve.feedback",
+    "GroupBy": "hydrant.retrieve.after",
     "Hit": "hydrant.types",
     "IndexReport": "hydrant.ingest.report",
+    "Matching": "hydrant.retrieve.boosts",
+    "Mmr": "hydrant.retrieve.after",
+    "LateEncoder": "hydrant.encode.late",
     "MuveraEncoder": "hydrant.encode.muvera",
     "Passage": "hydrant.types",
     "PayloadMap": "hydrant.collection.payload",
     "Pipeline": "hydrant.pipeline",
+    "Popularity": "hydrant.retrieve.boosts",
+    "QdrantFeedback": "hydrant.retrieve.feedback",
     "Query": "hydrant.types",
+    "Recency": "hydrant.retrieve.boosts",
     "Retriever": "hydrant.retrieve.retriever",
+    "Rocchio": "hydrant.retrieve.feedback",
     "Rrf": "hydrant.retrieve.fusion",
     "SearchResult": "hydrant.types",
     "SearchState": "hydrant.types",
+    "SparseEncoder": "hydrant.encode.sparse",
     "Stage": "hydrant.pipeline",
     "StageScore": "hydrant.types",
 }

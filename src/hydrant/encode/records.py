@@ -9,7 +9,9 @@ from typing import Any
 from hydrant.encode.base import Encoder
 from hydrant.encode.bm25 import Bm25Encoder
 from hydrant.encode.dense import DenseEncoder
+from hydrant.encode.late import LateEncoder
 from hydrant.encode.muvera import MuveraEncoder
+from hydrant.encode.sparse import SparseEncoder
 from hydrant.errors import ConfigurationError
 
 
@@ -40,12 +42,7 @@ def encoder_from_record(record: Mapping[str, Any]) -> Encoder:
 
 
 def _dense(record: Mapping[str, Any]) -> DenseEncoder:
-    if record.get("object"):
-        msg = (
-            f"the collection was made with the object {record['model']}, which a record cannot bring back; hand the "
-            "same encoder to the collection"
-        )
-        raise ConfigurationError(msg)
+    _check_named(record)
     revision = record.get("revision")
     query = record.get("query")
     encoder = DenseEncoder(
@@ -71,6 +68,53 @@ def _muvera(record: Mapping[str, Any]) -> MuveraEncoder:
     return MuveraEncoder(encoder_from_record(record["late"]), **settings)
 
 
+def _sparse(record: Mapping[str, Any]) -> SparseEncoder:
+    query = record.get("query")
+    _check_named(record, *([] if query is None else [query]))
+    revision = record.get("revision")
+    encoder = SparseEncoder(
+        record["model"],
+        query_model=None if query is None else query["model"],
+        query_prompt=record["prompts"]["query"],
+        document_prompt=record["prompts"]["document"],
+        max_terms=record["max_terms"],
+        max_query_terms=record["max_query_terms"],
+        max_tokens=record["max_tokens"],
+        decoder=record.get("decoder", False),
+        **({} if revision is None else {"revision": revision}),
+    )
+    return encoder.adopt(record)
+
+
+def _late(record: Mapping[str, Any]) -> LateEncoder:
+    _check_named(record)
+    revision = record.get("revision")
+    encoder = LateEncoder(
+        record["model"],
+        query_prompt=record["prompts"]["query"],
+        document_prompt=record["prompts"]["document"],
+        max_tokens=record["max_tokens"],
+        max_query_tokens=record["max_query_tokens"],
+        pool_factor=record["pool_factor"],
+        clusters=record["clusters"],
+        skip=record["skip"],
+        query_augmentation=record["query_augmentation"],
+        storage=record["storage"],
+        **({} if revision is None else {"revision": revision}),
+    )
+    return encoder.adopt(record)
+
+
+def _check_named(*records: Mapping[str, Any]) -> None:
+    for record in records:
+        if record.get("object"):
+            msg = (
+                f"the collection was made with the object {record['model']}, which a record cannot bring back; hand the "
+                "same encoder to the collection"
+            )
+            raise ConfigurationError(msg)
+
+
 def _line(record: Mapping[str, Any]) -> str:
     return json.dumps(dict(record), ensure_ascii=False, default=repr)
 
@@ -78,5 +122,7 @@ def _line(record: Mapping[str, Any]) -> str:
 _BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], Encoder]] = {
     "dense": _dense,
     "bm25": _bm25,
+    "sparse": _sparse,
+    "late": _late,
     "muvera": _muvera,
 }
