@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hydrant.encode.late import LateEncoder as LateEncoder
     from hydrant.encode.muvera import MuveraEncoder as MuveraEncoder
     from hydrant.encode.sparse import SparseEncoder as SparseEncoder
+    from hydrant.encode.views import ViewEncoder as ViewEncoder
     from hydrant.facade import Collection as Collection
     from hydrant.ingest.chunk import Chunker as Chunker
     from hydrant.ingest.report import IndexReport as IndexReport
@@ -29,11 +30,11 @@ if TYPE_CHECKING:
     from hydrant.retrieve.boosts import Matching as Matching
     from hydrant.retrieve.boosts import Popularity as Popularity
     from hydrant.retrieve.boosts import Recency as Recency
-    from hydrant.retrieve.feedback import Average as Average
     from hydrant.retrieve.feedback import Feedback as Feedback
-    from hydrant.retrieve.feedback import FeedbackMethod as FeedbackMethod
-    from hydrant.retrieve.feedback import QdrantFeedback as QdrantFeedback
-    from hydrant.retrieve.feedback import Rocchio as Rocchio
+    from hydrant.retrieve.feedback_methods import Average as Average
+    from hydrant.retrieve.feedback_methods import FeedbackMethod as FeedbackMethod
+    from hydrant.retrieve.feedback_methods import QdrantFeedback as QdrantFeedback
+    from hydrant.retrieve.feedback_methods import Rocchio as Rocchio
     from hydrant.retrieve.fusion import CombMnz as CombMnz
     from hydrant.retrieve.fusion import CombSum as CombSum
     from hydrant.retrieve.fusion import Convex as Convex
@@ -52,7 +53,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "AsyncEdgeClient": "hydrant.edge",
-    "Average": "hydrant.retrieve.feedback",
+    "Average": "hydrant.retrieve.feedback_methods",
     "Bm25Encoder": "hydrant.encode.bm25",
     "Boost": "hydrant.retrieve.boosts",
     "Chunker": "hydrant.ingest.chunk",
@@ -66,7 +67,7 @@ _HOMES = {
     "EdgeClient": "hydrant.edge",
     "Encoder": "hydrant.encode.base",
     "Feedback": "hydrant.retrieve.feedback",
-    "FeedbackMethod": "hydrant.retrieve.feedback",
+    "FeedbackMethod": "hydrant.retrieve.feedback_methods",
     "GroupBy": "hydrant.retrieve.after",
     "Hit": "hydrant.types",
     "IndexReport": "hydrant.ingest.report",
@@ -78,17 +79,18 @@ _HOMES = {
     "PayloadMap": "hydrant.collection.payload",
     "Pipeline": "hydrant.pipeline",
     "Popularity": "hydrant.retrieve.boosts",
-    "QdrantFeedback": "hydrant.retrieve.feedback",
+    "QdrantFeedback": "hydrant.retrieve.feedback_methods",
     "Query": "hydrant.types",
     "Recency": "hydrant.retrieve.boosts",
     "Retriever": "hydrant.retrieve.retriever",
-    "Rocchio": "hydrant.retrieve.feedback",
+    "Rocchio": "hydrant.retrieve.feedback_methods",
     "Rrf": "hydrant.retrieve.fusion",
     "SearchResult": "hydrant.types",
     "SearchState": "hydrant.types",
     "SparseEncoder": "hydrant.encode.sparse",
     "Stage": "hydrant.pipeline",
     "StageScore": "hydrant.types",
+    "ViewEncoder": "hydrant.encode.views",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604  every key of _HOMES is a string

@@ -12,6 +12,7 @@ from hydrant.encode.dense import DenseEncoder
 from hydrant.encode.late import LateEncoder
 from hydrant.encode.muvera import MuveraEncoder
 from hydrant.encode.sparse import SparseEncoder
+from hydrant.encode.views import ViewEncoder
 from hydrant.errors import ConfigurationError
 
 
@@ -66,6 +67,12 @@ def _bm25(record: Mapping[str, Any]) -> Bm25Encoder:
 def _muvera(record: Mapping[str, Any]) -> MuveraEncoder:
     settings = {key: value for key, value in record.items() if key not in {"encoder", "late"}}
     return MuveraEncoder(encoder_from_record(record["late"]), **settings)
+
+
+def _views(record: Mapping[str, Any]) -> ViewEncoder:
+    settings = {key: value for key, value in record.items() if key not in {"encoder", "base"}}
+    base = encoder_from_record(record["base"])
+    return ViewEncoder(base, **settings)
 
 
 def _sparse(record: Mapping[str, Any]) -> SparseEncoder:
@@ -125,4 +132,5 @@ _BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], Encoder]] = {
     "sparse": _sparse,
     "late": _late,
     "muvera": _muvera,
+    "views": _views,
 }

@@ -129,3 +129,25 @@ def checked_tokens(encoded: Any, count: int, encoder: str) -> list[npt.NDArray[n
             msg = f"{encoder} returned NaN or infinity for texts[{at}]; leave that text out, or load the model in float32"
             raise EncodingError(msg)
     return tokens
+
+
+def checked_rows_of(encoded: Any, count: int, encoder: str) -> npt.NDArray[np.float32]:
+    """What an encoder of kind "dense" returned: a float32 array of one finite row a text.
+
+    Args:
+        encoded: What it returned.
+        count: How many texts it was handed.
+        encoder: What an error calls it.
+
+    Raises:
+        EncodingError: It is anything else.
+    """
+    try:
+        rows = np.asarray(encoded, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        msg = f"{encoder} must return rows of numbers, all of one length: {error}"
+        raise EncodingError(msg) from error
+    if rows.ndim != _ROWS or len(rows) != count or not np.isfinite(rows).all():
+        msg = f"{encoder} must return {count} rows of finite numbers for {count} texts; got an array of shape {rows.shape}"
+        raise EncodingError(msg)
+    return rows
