@@ -75,6 +75,25 @@ def test_vectors_are_the_fixed_encodings_of_the_token_vectors():
     assert muvera.dimensions == documents.shape[1] == len(queries[0]) == 8 * 8 * 5
 
 
+@pytest.mark.parametrize("distance", ["Cosine", None])
+def test_token_vectors_that_are_compared_by_cosine_count_the_same_however_long(distance):
+    class Longer(Words):
+        def encode_document(self, texts):
+            return [own * np.float32(3) for own in super().encode_document(texts)]
+
+        def encode_query(self, texts):
+            return [(5 * np.array(own)).tolist() for own in super().encode_query(texts)]
+
+    longer, plain = Longer(), MuveraEncoder(Words())
+    longer.distance = distance
+    muvera = MuveraEncoder(longer)
+    np.testing.assert_allclose(muvera.encode_document(TEXTS), plain.encode_document(TEXTS), atol=1e-5)
+    np.testing.assert_allclose(muvera.encode_query(TEXTS), plain.encode_query(TEXTS), atol=1e-5)
+    longer.distance = "Dot"
+    raw = MuveraEncoder(longer).encode_document(TEXTS)
+    np.testing.assert_allclose(raw, 3 * plain.encode_document(TEXTS), atol=1e-5)
+
+
 def test_what_qdrant_must_know():
     muvera = MuveraEncoder(Words())
     assert (muvera.kind, muvera.distance, muvera.graph, muvera.storage) == ("dense", "Dot", True, "float32")

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-
 from hydrant.encode.base import Encoder
 from hydrant.encode.fde import FdeShape, FixedEncoding
 from hydrant.encode.lazy import Lazy
 from hydrant.encode.shared import Shared
 from hydrant.encode.texts import checked_texts
+from hydrant.encode.vectors import finished
 from hydrant.encode.wrapped import WrappingEncoder, checked_encoder, checked_tokens
 from hydrant.errors import ConfigurationError, EncodingError
 
@@ -116,7 +116,12 @@ class MuveraEncoder(WrappingEncoder):
         if tokens and tokens[0].shape[1] != width:
             msg = f"{name} must return token vectors of {width} dimensions, as it says; got {tokens[0].shape[1]}"
             raise EncodingError(msg)
-        return tokens
+        # MaxSim by cosine compares vectors of length 1, and so must the encoding.
+        return (
+            tokens
+            if self._inner.distance == "Dot"
+            else [finished(each, None, normalize=True) for each in tokens]
+        )
 
     def _checked_size(self, token_dim: int = 0) -> int:
         # How long the token vectors are matters only where they are kept whole.
