@@ -83,6 +83,38 @@ class HashEncoder(Encoder):
         return {"encoder": "hash", "dimensions": self._dimensions}
 
 
+class HashLateEncoder(Encoder):
+    """Token vectors without a model: one hashed vector of length 1 for every word, as a late-interaction model gives.
+
+    Args:
+        dimensions: The length of a vector.
+    """
+
+    kind = "multi"
+    distance = "Cosine"
+    graph = False
+
+    def __init__(self, dimensions: int = 16) -> None:
+        self._words = HashEncoder(dimensions)
+
+    @property
+    def dimensions(self) -> int:
+        """The length of a vector."""
+        return self._words.dimensions
+
+    def encode_query(self, texts: Sequence[str]) -> list[list[list[float]]]:
+        """For every text a vector for each of its words; one for the empty word where it has none."""
+        return [self._words.encode_query(_WORD.findall(text.lower()) or [""]) for text in texts]
+
+    def encode_document(self, texts: Sequence[str]) -> list[list[list[float]]]:
+        """As `encode_query`."""
+        return self.encode_query(texts)
+
+    def record(self) -> dict[str, Any]:
+        """The settings."""
+        return {"encoder": "hash-late", "dimensions": self.dimensions}
+
+
 class FunctionStage(Stage):
     """A stage that is a plain function of the state.
 

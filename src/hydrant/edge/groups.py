@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from qdrant_client import models
 
 from hydrant.edge.convert.ids import is_point_id
-from hydrant.edge.convert.queries import Level, Selection, to_engine_selector
+from hydrant.edge.convert.queries import DEFAULT_LIMIT, Level, Selection, to_engine_selector
 from hydrant.edge.convert.results import to_scored_points
 from hydrant.edge.options import check_options
 from hydrant.edge.paths import values_at
@@ -164,5 +164,11 @@ def _widened(prefetch: Any, limit: int) -> Any:
         return None
     items = [prefetch] if isinstance(prefetch, models.Prefetch) else prefetch
     return [
-        item.model_copy(update={"limit": limit, "prefetch": _widened(item.prefetch, limit)}) for item in items
+        item.model_copy(
+            update={
+                "limit": max(limit, DEFAULT_LIMIT if item.limit is None else item.limit),
+                "prefetch": _widened(item.prefetch, limit),
+            }
+        )
+        for item in items
     ]

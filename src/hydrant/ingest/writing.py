@@ -47,7 +47,7 @@ class _EncodeBatch(Effect[tuple[list[models.PointStruct], int]]):
         for source in self._collection.sources.values():
             encoded = source.encoder.encode_document(contents)
             truncated += source.encoder.count_truncated(contents)
-            rows = _checked(encoded, len(contents), self._collection.profile.dense.get(source.vector))
+            rows = checked_vectors(encoded, len(contents), self._collection.profile.dense.get(source.vector))
             for own, row in zip(vectors, rows, strict=True):
                 # A point without a single term simply has no sparse vector.
                 if not isinstance(row, models.SparseVector) or row.indices:
@@ -59,7 +59,7 @@ class _EncodeBatch(Effect[tuple[list[models.PointStruct], int]]):
         return points, truncated
 
 
-def _checked(encoded: Any, count: int, dense: DenseVector | None) -> list[Any]:
+def checked_vectors(encoded: Any, count: int, dense: DenseVector | None) -> list[Any]:
     """One vector for each text. Encoders of ours have looked at their values; those of others may not have.
 
     Raises:
@@ -69,18 +69,28 @@ def _checked(encoded: Any, count: int, dense: DenseVector | None) -> list[Any]:
     if len(rows) != count:
         msg = f"the encoder must return {count} vectors for {count} texts, got {len(rows)}"
         raise EncodingError(msg)
+    if dense is not None and dense.multi:
+        rows = [row if isinstance(row, list) else row.tolist() for row in rows]
+        for row in rows:
+            if not row:
+                msg = "the encoder returned no vector at all for a text; it must give at least one"
+                raise EncodingError(msg)
+            for values in row:
+                _check_values(values, dense)
+        return rows
     for row in rows:
-        values = row.values if isinstance(row, models.SparseVector) else row
-        if dense is not None and len(values) != dense.size:
-            msg = (
-                f"the encoder returned a vector of {len(values)} numbers, the collection's have {dense.size}"
-            )
-            raise EncodingError(msg)
-        # One NaN or infinity makes the sum one too.
-        if not math.isfinite(sum(values)):
-            msg = "the encoder returned a vector with values that are not finite"
-            raise EncodingError(msg)
+        _check_values(row.values if isinstance(row, models.SparseVector) else row, dense)
     return rows
+
+
+def _check_values(values: Sequence[float], dense: DenseVector | None) -> None:
+    if dense is not None and len(values) != dense.size:
+        msg = f"the encoder returned a vector of {len(values)} numbers, the collection's have {dense.size}"
+        raise EncodingError(msg)
+    # One NaN or infinity makes the sum one too.
+    if not math.isfinite(sum(values)):
+        msg = "the encoder returned a vector with values that are not finite"
+        raise EncodingError(msg)
 
 
 class Writer:

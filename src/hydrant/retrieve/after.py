@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hydrant.errors import ConfigurationError, InputError
+from hydrant.errors import ConfigurationError
 from hydrant.retrieve.boosts import Boost
+from hydrant.retrieve.numbers import check_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +91,3 @@ class After:
     def in_qdrant(self) -> bool:
         """Whether there is a step that Qdrant does with the fused ranking."""
         return bool(self.boosts) or self.mmr is not None or self.group is not None
-
-
-def check_count(name: str, value: object) -> None:
-    """Refuse what is no whole number of at least 1.
-
-    Raises:
-        InputError: It is something else.
-    """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        msg = f"{name} must be a whole number of at least 1, got {value!r}"
-        raise InputError(msg)

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 from qdrant_client import models
 
 from hydrant.errors import ConfigurationError
+from hydrant.retrieve.numbers import check_weight
 from hydrant.types import FilterLike
 
 Key: TypeAlias = Callable[[str], str]
@@ -74,7 +75,7 @@ class Recency(Boost):
     now: dt.datetime | None = None
 
     def __post_init__(self) -> None:
-        _check_weight(self)
+        check_weight(f"weight of {type(self).__name__}", self.weight)
         if not isinstance(self.half_life, dt.timedelta) or self.half_life <= dt.timedelta(0):
             msg = f"half_life of Recency must be a timedelta above 0, got {self.half_life!r}"
             raise ConfigurationError(msg)
@@ -111,7 +112,7 @@ class Popularity(Boost):
     weight: float = 0.5
 
     def __post_init__(self) -> None:
-        _check_weight(self)
+        check_weight(f"weight of {type(self).__name__}", self.weight)
         if (
             isinstance(self.half, bool)
             or not isinstance(self.half, int | float)
@@ -145,7 +146,7 @@ class Matching(Boost):
     weight: float = 0.5
 
     def __post_init__(self) -> None:
-        _check_weight(self)
+        check_weight(f"weight of {type(self).__name__}", self.weight)
 
     def expression(self, context: Context) -> models.Expression:
         """See `Boost.expression`."""
@@ -165,10 +166,3 @@ def formula(boosts: Sequence[Boost], context: Context) -> models.FormulaQuery:
         defaults.update(boost.defaults(context))
     boosted = models.MultExpression(mult=["$score", models.SumExpression(sum=parts)])
     return models.FormulaQuery(formula=boosted, defaults=defaults)
-
-
-def _check_weight(boost: Boost) -> None:
-    weight = boost.weight
-    if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < math.inf:
-        msg = f"weight of {type(boost).__name__} must be a number of at least 0, got {weight!r}"
-        raise ConfigurationError(msg)

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from hydrant.collection.base import CollectionBase
 from hydrant.errors import ConfigurationError
-from hydrant.retrieve.after import After, Mmr, check_count
+from hydrant.retrieve.after import After, Mmr
 from hydrant.retrieve.fusion import Fusion
+from hydrant.retrieve.numbers import check_count
 
 FUSION = "fusion"
 

@@ -11,7 +11,7 @@ from hydrant.collection.compression import check_params
 from hydrant.errors import ConfigurationError, PayloadUnmapped
 from hydrant.flow import Flow
 from hydrant.pipeline import Stage
-from hydrant.retrieve.after import After, check_count
+from hydrant.retrieve.after import After
 from hydrant.retrieve.asking import DEFAULT_DEPTH, Asking
 from hydrant.retrieve.checks import (
     FUSION,
@@ -23,6 +23,7 @@ from hydrant.retrieve.checks import (
     measures_distance,
 )
 from hydrant.retrieve.fusion import Convex, Fusion, Rrf
+from hydrant.retrieve.numbers import check_count
 from hydrant.retrieve.ranking import Found, Search
 from hydrant.retrieve.request import Ask, Page, RequestBuilder
 from hydrant.retrieve.terms import with_terms

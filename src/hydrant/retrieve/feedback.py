@@ -1,0 +1,169 @@
+"""Vector feedback: a second search with a query moved towards what the first one found. No language model is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from qdrant_client import models
+
+from hydrant.collection.sources import Source
+from hydrant.encode.base import Encode
+from hydrant.errors import ConfigurationError
+from hydrant.flow import Flow
+from hydrant.pipeline import Stage
+from hydrant.retrieve.checks import measures_distance
+from hydrant.retrieve.feedback_methods import Example, FeedbackMethod, Rocchio
+from hydrant.retrieve.fusion import interpolate
+from hydrant.retrieve.numbers import check_weight
+from hydrant.retrieve.retriever import Retriever
+from hydrant.types import Hit, Query, SearchState, StageScore
+
+FEEDBACK = "feedback"
+
+
+@dataclass(frozen=True, slots=True, eq=True)
+class Feedback(Stage):
+    """Searches again with every source's query moved towards the hits that came in.
+
+    Put it behind whatever ranks best: `docs.retriever() >> Feedback(docs.retriever())`, or behind a reranker, whose order
+    then says what is relevant. Where it fails, the search goes on with the hits that came in.
+
+    Attributes:
+        retriever: What searches again.
+        method: How a query follows from the hits.
+        scope: "fused" takes the hits' own order for every source; "source" takes for each source those that it ranked best
+            itself (it needs `explain=True`, or a fusion that is computed here, in the stage before).
+        share: How much the second ranking counts against the first, from 0 to 1; 1 leaves the first out. Both are
+            scaled to their best and worst score before they are mixed.
+    """
+
+    retriever: Retriever
+    method: FeedbackMethod = field(default_factory=Rocchio)
+    scope: Literal["fused", "source"] = "fused"
+    share: float = 1.0
+
+    name = FEEDBACK
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.retriever, Retriever):
+            msg = f"retriever must be a Retriever such as docs.retriever(), got {self.retriever!r}"
+            raise ConfigurationError(msg)
+        if not isinstance(self.method, FeedbackMethod):
+            msg = f"method must be Rocchio(), Average() or QdrantFeedback(), got {self.method!r}"
+            raise ConfigurationError(msg)
+        if self.scope not in {"fused", "source"}:
+            msg = f"scope must be 'fused' or 'source', got {self.scope!r}"
+            raise ConfigurationError(msg)
+        check_weight("share", self.share)
+        if self.share > 1:
+            msg = (
+                f"share must be from 0 (the first ranking alone) to 1 (the second alone), got {self.share!r}"
+            )
+            raise ConfigurationError(msg)
+        collection, sources = self.retriever.collection, self.retriever.sources
+        if self.share < 1 and len(sources) == 1 and measures_distance(collection, sources[0]):
+            msg = (
+                f"share={self.share!r} would mix distances, of which less is better; leave it at 1 for the source "
+                f"{sources[0]!r}"
+            )
+            raise ConfigurationError(msg)
+
+    def flow(self, state: SearchState) -> Flow[SearchState]:
+        """Fetch the hits' vectors, move the queries, search again.
+
+        Raises:
+            ConfigurationError: The scope is "source" and the hits do not say how the sources ranked them.
+        """
+        if not state.hits:
+            return state
+        sources = [source for source in map(self._source, self.retriever.sources) if self._moves(source)]
+        stored = yield from self._vectors(state.hits, sources)
+        vectors = dict(state.query.vectors)
+        for source in sources:
+            asked = vectors.get(source.name)
+            if asked is None:
+                asked = (yield Encode(source.encoder, [state.query.text], "query"))[0]
+            vectors[source.name] = self._moved(asked, source, state.hits, stored)
+        again = SearchState(replace(state.query, vectors=vectors))
+        found: SearchState = yield self.retriever.flow(again)
+        degraded = (*state.degraded, *found.degraded)
+        hits = self._mixed(state, found.hits)
+        return SearchState(state.query, hits, degraded)
+
+    def without(self, state: SearchState) -> SearchState:
+        """The hits that came in, as many as the second search would have given."""
+        return state.with_hits(state.hits[: self._limit(state.query)])
+
+    def warm_up(self) -> None:
+        """Load the encoders' models."""
+        self.retriever.warm_up()
+
+    def _limit(self, query: Query) -> int:
+        return self.retriever.limit if query.limit is None else query.limit
+
+    def _source(self, name: str) -> Source:
+        return self.retriever.collection.sources[name]
+
+    def _moves(self, source: Source) -> bool:
+        return source.encoder.kind == "dense" or (source.encoder.kind == "sparse" and self.method.sparse)
+
+    def _vectors(self, hits: Sequence[Hit], sources: Sequence[Source]) -> Flow[dict[Any, Any]]:
+        """The hits' vectors by the point's id."""
+        collection = self.retriever.collection
+        ids = [hit.point_id for hit in hits]
+        unnamed = any(not source.vector for source in sources)
+        wanted: Any = True if unnamed else [source.vector for source in sources]
+        records = yield collection.call("retrieve", ids=ids, with_payload=False, with_vectors=wanted)
+        return {record.id: record.vector for record in records}
+
+    def _moved(self, asked: Any, source: Source, hits: Sequence[Hit], stored: Mapping[Any, Any]) -> Any:
+        ranked = self._ranked(source, hits)
+        examples = [
+            Example(hit.point_id, score, vector)
+            for hit, score in ranked
+            if (vector := _vector(stored.get(hit.point_id), source.vector)) is not None
+        ]
+        found = examples[: self.method.depth]
+        rest = examples[self.method.depth :][-self.method.negatives :] if self.method.negatives else []
+        if not found:
+            return asked
+        dense = self.retriever.collection.profile.dense.get(source.vector)
+        cosine = dense is not None and dense.distance is models.Distance.COSINE
+        return self.method.moved(asked, found, rest, normalize=cosine)
+
+    def _ranked(self, source: Source, hits: Sequence[Hit]) -> list[tuple[Hit, float]]:
+        """The hits that count for a source, best first, each with the score that says so."""
+        if self.scope == "fused":
+            return [(hit, hit.score) for hit in hits]
+        ranked = [(hit, hit.stages[source.name]) for hit in hits if source.name in hit.stages]
+        if not ranked and not any(name in hit.stages for hit in hits for name in self.retriever.sources):
+            msg = "scope='source' needs hits with their sources' ranks: let the retriever before it explain (explain=True)"
+            raise ConfigurationError(msg)
+        return [(hit, own.score) for hit, own in sorted(ranked, key=lambda pair: pair[1].rank)]
+
+    def _mixed(self, state: SearchState, found: Sequence[Hit]) -> tuple[Hit, ...]:
+        first = {hit.point_id: hit for hit in state.hits}
+        second = {hit.point_id: hit for hit in found}
+        if self.share == 1:
+            ranking = [(each, hit.score) for each, hit in second.items()]
+        else:
+            ranking = interpolate(
+                [(each, hit.score) for each, hit in first.items()],
+                [(each, hit.score) for each, hit in second.items()],
+                1 - self.share,
+            )
+        hits = []
+        for rank, (each, score) in enumerate(ranking[: self._limit(state.query)], 1):
+            known = {**first, **second}[each]
+            stages = {**known.stages, FEEDBACK: StageScore(float(score), rank)}
+            hits.append(replace(known, score=float(score), stages=stages))
+        return tuple(hits)
+
+
+def _vector(stored: Any, name: str) -> Any:
+    """One named vector of a point; None where it has none."""
+    if isinstance(stored, Mapping):
+        return stored.get(name)
+    return stored if not name else None
