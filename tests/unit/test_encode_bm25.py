@@ -235,3 +235,33 @@ def test_copies_and_pickles_encode_alike():
     for twin in (copy.deepcopy(encoder), copy.copy(encoder), pickle.loads(pickle.dumps(encoder))):
         assert twin == encoder
         assert twin.encode_document(["a dog barks"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Rotate the signing-keys, Bob's key!", {"Rotate", "signing", "keys", "Bob's"}),
+        ("foo_bar (3.14)", {"foo", "bar", "3", "14"}),
+        ("", set()),
+    ],
+)
+def test_a_querys_hashes_are_named_by_its_words_as_they_are_written(text, expected):
+    encoder = Bm25Encoder()
+    (vector,) = encoder.encode_query([text])
+    terms = encoder.terms([text], vector.indices)
+    assert set(terms.values()) == expected
+    assert set(terms) == set(vector.indices)
+
+
+def test_only_the_hashes_asked_for_are_named_and_unknown_ones_left_out():
+    encoder = Bm25Encoder()
+    (key,) = encoder.encode_query(["key"])[0].indices
+    assert encoder.terms(["a key", "the door"], [key, 7]) == {key: "key"}
+
+
+def test_words_of_a_script_without_blanks_are_found():
+    encoder = Bm25Encoder("chinese")
+    (vector,) = encoder.encode_query(["我爱北京天安门 hello"])
+    terms = encoder.terms(["我爱北京天安门 hello"], vector.indices)
+    assert terms.keys() == set(vector.indices)
+    assert {"北京", "天安", "hello"} <= set(terms.values())

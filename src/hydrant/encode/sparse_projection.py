@@ -3,8 +3,8 @@
 A masked language model gives a logit for every token and every word of its vocabulary, of which SPLADE keeps the
 largest a word, log(1 + relu(.)) of it. That function grows with its argument, so the largest can be taken first and the
 function computed once a word instead of once a word and token; and taken block by block of the vocabulary, the logits
-never exist all at once. For 300 tokens and 30,522 words they are 37 MB a text otherwise, gone through four times.
-Figures are in benchmarks/README.md ("Learned sparse").
+never exist all at once. For 300 tokens and 30,522 words they are 37 MB a text otherwise, gone through four times. On a
+CPU a model of 2 layers and 128 dimensions spends a third of the time on such a text.
 
 This module imports torch: it is itself imported only where a model is loaded.
 """

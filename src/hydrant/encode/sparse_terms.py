@@ -44,9 +44,6 @@ def checked_vectors(raw: Any, batch: Batch, limit: int | None, model: str) -> li
             f"model {model} must return a sparse vector for each of {len(batch.texts)} texts; got {len(rows)}"
         )
         raise EncodingError(msg)
-    if limit is None:
-        _check_sparse(items, rows, model)
-    vectors = []
     for place, terms in enumerate(rows):
         fault = _fault(terms)
         if fault is not None:
@@ -55,8 +52,9 @@ def checked_vectors(raw: Any, batch: Batch, limit: int | None, model: str) -> li
                 f"{shown(batch.texts[place])}; leave that text out, or load the model in float32"
             )
             raise EncodingError(msg)
-        vectors.append(_vector(*_pruned(terms, limit)))
-    return vectors
+    if limit is None:
+        _check_sparse(items, rows, model)
+    return [_vector(*_pruned(terms, limit)) for terms in rows]
 
 
 def _items(raw: Any) -> Any:
