@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from hydrant.encode.muvera import MuveraEncoder as MuveraEncoder
     from hydrant.encode.sparse import SparseEncoder as SparseEncoder
     from hydrant.encode.views import ViewEncoder as ViewEncoder
+    from hydrant.encode.fastembed import FastEmbedEncoder as FastEmbedEncoder
+    from hydrant.encode.fastembed import FastEmbedSparseEncoder as FastEmbedSparseEncoder
     from hydrant.facade import Collection as Collection
     from hydrant.ingest.chunk import Chunker as Chunker
     from hydrant.ingest.report import IndexReport as IndexReport
@@ -69,6 +71,8 @@ _HOMES = {
     "Feedback": "hydrant.retrieve.feedback",
     "FeedbackMethod": "hydrant.retrieve.feedback_methods",
     "GroupBy": "hydrant.retrieve.after",
+    "FastEmbedEncoder": "hydrant.encode.fastembed",
+    "FastEmbedSparseEncoder": "hydrant.encode.fastembed",
     "Hit": "hydrant.types",
     "IndexReport": "hydrant.ingest.report",
     "Matching": "hydrant.retrieve.boosts",

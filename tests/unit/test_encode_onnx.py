@@ -18,6 +18,7 @@ import pytest
 from hydrant import DenseEncoder
 from hydrant.encode import onnx_backend, onnx_cache, onnx_export, onnx_runtime
 from hydrant.encode.onnx_runtime import Wanted, open_model
+from hydrant.encode.records import encoder_from_record
 from hydrant.errors import (
     ConfigurationError,
     EncoderMismatch,
@@ -341,7 +342,7 @@ def test_what_quantization_moves_too_far_is_no_longer_the_models_own_vector(
         DenseEncoder(minilm, backend="onnx", precision="int8").adopt(torch_encoder.record()).encode_query(
             ["keys"]
         )
-    fresh = DenseEncoder(minilm, backend="onnx", precision="int8").adopt(record)
+    fresh = encoder_from_record(record)
     assert fresh.encode_query(["keys"]) == moved.encode_query(["keys"])
 
 

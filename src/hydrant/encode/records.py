@@ -9,6 +9,7 @@ from typing import Any
 from hydrant.encode.base import Encoder
 from hydrant.encode.bm25 import Bm25Encoder
 from hydrant.encode.dense import DenseEncoder
+from hydrant.encode.fastembed import FastEmbedEncoder, FastEmbedSparseEncoder
 from hydrant.encode.late import LateEncoder
 from hydrant.encode.muvera import MuveraEncoder
 from hydrant.encode.sparse import SparseEncoder
@@ -54,9 +55,24 @@ def _dense(record: Mapping[str, Any]) -> DenseEncoder:
         truncate_dim=record["truncate_dim"],
         max_tokens=record["max_tokens"],
         normalize=record["normalize"],
+        **_rounded(record),
         **({} if revision is None else {"revision": revision}),
     )
     return encoder.adopt(record)
+
+
+def _rounded(record: Mapping[str, Any]) -> Any:
+    """How to make the vectors of a model whose 8-bit weights moved them too far to be searched with its own."""
+    precision = record.get("precision")
+    return {} if precision is None else {"backend": "onnx", "precision": precision}
+
+
+def _fastembed(record: Mapping[str, Any]) -> Encoder:
+    return FastEmbedEncoder(record["model"])
+
+
+def _fastembed_sparse(record: Mapping[str, Any]) -> Encoder:
+    return FastEmbedSparseEncoder(record["model"])
 
 
 def _bm25(record: Mapping[str, Any]) -> Bm25Encoder:
@@ -129,6 +145,8 @@ def _line(record: Mapping[str, Any]) -> str:
 _BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], Encoder]] = {
     "dense": _dense,
     "bm25": _bm25,
+    "fastembed": _fastembed,
+    "fastembed-sparse": _fastembed_sparse,
     "sparse": _sparse,
     "late": _late,
     "muvera": _muvera,
