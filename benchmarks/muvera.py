@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -213,39 +213,26 @@ def _judged(name: str, folder: Path) -> Tokens:
     contents = [passage.content for passage in judged.passages if passage.text.strip()]
     questions = list(judged.queries.values())
     late, dense = LateEncoder(MODEL), DenseEncoder(MODEL, normalize=True)
-    stored = _kept(
-        f"{judged.corpus}-{MODEL}",
-        contents + questions,
-        lambda: {
-            "documents": late.encode_document(contents),
-            "queries": [np.array(each, np.float32) for each in late.encode_query(questions)],
-            "dense": [dense.encode_document(contents), np.array(dense.encode_query(questions), np.float32)],
-        },
-    )
-    pooled = (stored["dense"][1], stored["dense"][0])
-    return Tokens(f"B. {name}, {MODEL}", stored["queries"], stored["documents"], judged, pooled)
+    tokens = {
+        "documents": _kept(f"late {judged.corpus}", contents, late.encode_document),
+        "queries": _kept(f"late questions {judged.corpus}", questions, late.encode_query),
+    }
+    (pooled,) = _kept(f"dense {judged.corpus}", contents, lambda texts: [dense.encode_document(texts)])
+    asked = np.array(dense.encode_query(questions), np.float32)
+    return Tokens(f"B. {name}, {MODEL}", tokens["queries"], tokens["documents"], judged, (asked, pooled))
 
 
-def _kept(
-    name: str, texts: Sequence[str], make: Callable[[], Mapping[str, Sequence[Vectors]]]
-) -> Mapping[str, Sequence[Vectors]]:
-    """Lists of arrays, made at the first run."""
-    key = hashlib.sha256("\0".join([name, *texts]).encode()).hexdigest()[:16]
+def _kept(name: str, texts: list[str], make: Callable[[list[str]], Sequence[Any]]) -> list[Vectors]:
+    """A list of arrays, made at the first run."""
+    key = hashlib.sha256("\0".join([MODEL, name, *texts]).encode()).hexdigest()[:16]
     file = cache_folder() / f"tokens-{key}.npz"
     if not file.is_file():
-        made = make()
+        made = [np.asarray(each, np.float32) for each in make(texts)]
         file.parent.mkdir(parents=True, exist_ok=True)
-        arrays: dict[str, Any] = {}
-        for part, rows in made.items():
-            arrays[f"{part}-lengths"] = np.array([len(each) for each in rows])
-            # Half as large, and the last digits are noise.
-            arrays[part] = np.concatenate(list(rows)).astype(np.float16)
-        np.savez(file, **arrays)
+        # Half as large, and the last digits are noise.
+        np.savez(file, lengths=[len(each) for each in made], rows=np.concatenate(made).astype(np.float16))
     with np.load(file) as arrays:
-        return {
-            part: np.split(arrays[part].astype(np.float32), np.cumsum(arrays[f"{part}-lengths"])[:-1])
-            for part in ("documents", "queries", "dense")
-        }
+        return np.split(arrays["rows"].astype(np.float32), np.cumsum(arrays["lengths"])[:-1])
 
 
 if __name__ == "__main__":
