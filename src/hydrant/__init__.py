@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from hydrant.encode.base import Encoder as Encoder
     from hydrant.encode.bm25 import Bm25Encoder as Bm25Encoder
     from hydrant.encode.dense import DenseEncoder as DenseEncoder
+    from hydrant.encode.fastembed import FastEmbedEncoder as FastEmbedEncoder
+    from hydrant.encode.fastembed import FastEmbedSparseEncoder as FastEmbedSparseEncoder
     from hydrant.encode.late import LateEncoder as LateEncoder
     from hydrant.encode.muvera import MuveraEncoder as MuveraEncoder
     from hydrant.encode.sparse import SparseEncoder as SparseEncoder
     from hydrant.encode.views import ViewEncoder as ViewEncoder
-    from hydrant.encode.fastembed import FastEmbedEncoder as FastEmbedEncoder
-    from hydrant.encode.fastembed import FastEmbedSparseEncoder as FastEmbedSparseEncoder
     from hydrant.facade import Collection as Collection
     from hydrant.ingest.chunk import Chunker as Chunker
     from hydrant.ingest.report import IndexReport as IndexReport
