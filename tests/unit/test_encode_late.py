@@ -21,7 +21,7 @@ TEXTS = [
     "short",
     "a longer sentence about keys, and how they are rotated",
     "",
-    "rotate the signing keys every ninety days, " * 12,
+    "rotate the signing keys every ninety days, " * 4,
     "...!",
 ]
 
@@ -47,6 +47,17 @@ class Letters:
 
     def encode_document(self, texts):
         return [np.array(rows) for rows in self.encode_query(texts)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Texts this short gain nothing by threads, which wait for each other where the machine is busy."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

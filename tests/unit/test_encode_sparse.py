@@ -22,7 +22,7 @@ TEXTS = [
     "short",
     "a longer sentence about keys and how they are rotated",
     "",
-    "rotate the signing keys every ninety days, " * 12,
+    "rotate the signing keys every ninety days, " * 4,
     "ключ",
 ]
 
@@ -48,6 +48,17 @@ class Letters:
 
     def encode_document(self, texts):
         return [{ord(letter): float(text.count(letter)) for letter in text} for text in texts]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Texts this short gain nothing by threads, which wait for each other where the machine is busy."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

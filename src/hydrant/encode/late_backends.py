@@ -223,16 +223,16 @@ def _skip(model: MultiVectorEncoder, name: str, words: Sequence[str] | None) -> 
 
     from hydrant.encode.late_mask import sparing
 
-    places = [place for place, module in enumerate(model) if isinstance(module, MultiVectorMask)]
-    if words is not None and not places:
+    masks = {place: module for place, module in enumerate(model) if isinstance(module, MultiVectorMask)}
+    if words is not None and not masks:
         msg = f"skip cannot be set on {name!r}: it has no mask of the tokens that count"
         raise ConfigurationError(msg)
     # A word that is no token of its own would stand for the unknown token.
     known = None if words is None else [word for word in words if word in model.tokenizer.get_vocab()]
-    for place in places:
-        mask = sparing(model[place], known)
-        mask.resolve_with_tokenizer(model.tokenizer)
-        model[place] = mask
+    for place, mask in masks.items():
+        own = sparing(mask, known)
+        own.resolve_with_tokenizer(model.tokenizer)
+        model[place] = own
 
 
 def _window(model: MultiVectorEncoder, attribute: str) -> Window | None:

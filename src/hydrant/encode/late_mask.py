@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
-
-if TYPE_CHECKING:
-    import torch
 
 
 class SparingMask(MultiVectorMask):
     """Leaves tokens out as the library's mask does, but never all of a text's: such a text could not be found."""
 
-    def forward(self, features: dict[str, torch.Tensor], task: str | None = None) -> dict[str, torch.Tensor]:
+    def forward(self, features: dict[str, Any], task: str | None = None, **kwargs: Any) -> dict[str, Any]:
         """Narrow the mask of every text down to the tokens that count."""
         together = "cu_seq_lens_q" in features
         before = features["attention_mask"].bool()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -71,9 +72,9 @@ def clustered(tokens: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.flo
 
 def _ward(rows: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.intp]:
     """The group of every row where exactly so many are left."""
-    from scipy.cluster.hierarchy import linkage
-
-    merges = linkage(rows.astype(np.float64), method="ward")
+    # untyped, hence Any
+    hierarchy: Any = importlib.import_module("scipy.cluster.hierarchy")
+    merges = hierarchy.linkage(rows.astype(np.float64), method="ward")
     # Rows are groups 0 to n - 1, and the merge in line i makes group n + i out of two earlier ones.
     groups: dict[int, list[int]] = {index: [index] for index in range(len(rows))}
     for step, (one, other) in enumerate(merges[: len(rows) - count, :2].astype(int).tolist()):

@@ -24,6 +24,8 @@ _KINDS: Mapping[str, tuple[str, str]] = {
     "MultiVectorEncoder": ("a late-interaction model, which makes a vector for every token", "LateEncoder"),
     "CrossEncoder": ("a cross-encoder, which scores pairs of texts and makes no vectors", "a reranker"),
 }
+# Whose model a name without an owner is.
+_OWNER = "sentence-transformers"
 _MANIFEST = "modules.json"
 _LIBRARY_CONFIG = "config_sentence_transformers.json"
 _CONFIG = "config.json"
@@ -149,15 +151,21 @@ def _loaded_from(
 def _found(source: Source, file: str, options: Mapping[str, Any]) -> str | None:
     from sentence_transformers.util import load_file_path
 
-    found: str | None = load_file_path(
-        source.location,
-        file,
-        token=options.get("token"),
-        cache_folder=options.get("cache_folder"),
-        revision=options.get("revision"),
-        local_files_only=source.local_only,
-    )
-    return found
+    places = [source.location]
+    if "/" not in source.location and not Path(source.location).is_dir():
+        places.append(f"{_OWNER}/{source.location}")
+    for place in places:
+        found: str | None = load_file_path(
+            place,
+            file,
+            token=options.get("token"),
+            cache_folder=options.get("cache_folder"),
+            revision=options.get("revision"),
+            local_files_only=source.local_only,
+        )
+        if found is not None:
+            return found
+    return None
 
 
 def _json(source: Source, file: str, options: Mapping[str, Any]) -> Mapping[str, Any]:

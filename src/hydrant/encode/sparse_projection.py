@@ -37,7 +37,7 @@ class BlockwisePooling(SpladePooling):
         super().__init__(pooling.pooling_strategy, pooling.activation_function, pooling.embedding_dimension)
         self.head = head
 
-    def forward(self, features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Put each text's weights, [texts, vocabulary], into the features."""
         highest = torch.stack([self._highest(states) for states in _texts(features)])
         weights = highest.relu().log1p()
@@ -51,7 +51,7 @@ class BlockwisePooling(SpladePooling):
         weight, bias = self.head.weight, self.head.bias
         if not len(states):
             return weight.new_zeros(len(weight))
-        logits = torch.cat([(states @ block.T).amax(dim=0) for block in weight.split(_BLOCK)])
+        logits = torch.cat([(states @ block.T).amax(dim=0) for block in torch.split(weight, _BLOCK)])
         return logits if bias is None else logits + bias
 
 
@@ -101,7 +101,9 @@ def _around_same_weights(model: SparseEncoder) -> SparseEncoder:
 
 
 def _take_projection_out(stage: nn.Sequential, place: int) -> None:
-    network, pooling = stage[place], stage[place + 1]
+    # Modules of a sequence have no type of their own, hence Any
+    network: Any = stage[place]
+    pooling: Any = stage[place + 1]
     head = _head(network)
     if head is None:
         return
@@ -123,7 +125,7 @@ def _same_weights(model: SparseEncoder, cheap: SparseEncoder) -> bool:
     return True
 
 
-def _texts(features: dict[str, torch.Tensor]) -> list[torch.Tensor]:
+def _texts(features: dict[str, Any]) -> list[torch.Tensor]:
     """The hidden states of each text without padding, whichever way the batch was put together."""
     states = features["token_embeddings"]
     if "cu_seq_lens_q" in features:
