@@ -8,7 +8,7 @@ import json
 import pytest
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
-from hydrant import AsyncEdgeClient, Bm25Encoder, Collection, DenseEncoder, EdgeClient, PayloadMap
+from hydrant import AsyncEdgeClient, Bm25Encoder, Chunker, Collection, DenseEncoder, EdgeClient, PayloadMap
 from hydrant.collection.profile import RECORD_KEY
 from hydrant.encode.base import Encoder
 from hydrant.errors import (
@@ -19,6 +19,7 @@ from hydrant.errors import (
     FilterError,
     InputError,
     PayloadUnmapped,
+    UnknownArgument,
     UnknownVector,
     VectorMismatch,
 )
@@ -491,3 +492,30 @@ def test_a_collection_without_a_name_is_refused(edge, name):
 def test_fields_without_types_are_refused(edge):
     with pytest.raises(ConfigurationError, match="'lang': 'keyword'"):
         Collection.create(edge, "docs", dense=HashEncoder(), fields=["lang"])
+
+
+def test_an_option_that_qdrant_does_not_know_is_named_with_those_it_does(edge):
+    with pytest.raises(UnknownArgument, match="hnsw_config.*got .'foo'"):
+        Collection.create(edge, "docs", dense=HashEncoder(), options={"foo": 1})
+
+
+def test_the_tenant_field_of_a_foreign_collection_is_checked_too(edge):
+    edge.create_collection("theirs", models.VectorParams(size=64, distance=models.Distance.COSINE))
+    with pytest.raises(ConfigurationError, match="tenant must be a payload key of its own"):
+        Collection.open(edge, "theirs", dense=HashEncoder(), tenant="text")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Chunker(max_tokens="200"),
+        lambda: Chunker(overlap=True),
+        lambda: Chunker(tokenizer=5),
+        lambda: Bm25Encoder(k="1"),
+        lambda: Bm25Encoder(b=None),
+        lambda: Bm25Encoder(average_length="long"),
+    ],
+)
+def test_settings_of_a_wrong_type_are_configuration_errors(make):
+    with pytest.raises(ConfigurationError, match="got"):
+        make()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from qdrant_client import models
+from qdrant_client import QdrantClient, models
 
 from hydrant.collection.calls import Clients, QdrantCall, status_of
 from hydrant.collection.compression import quantization
@@ -14,10 +15,11 @@ from hydrant.collection.payload import BOOKKEEPING, REVISION_KEY, PayloadMap
 from hydrant.collection.profile import RECORD_KEY, Profile
 from hydrant.collection.sources import Record, Source, foreign_sources, record_of, recorded_sources
 from hydrant.encode.base import Encoder
-from hydrant.errors import CollectionExists, CollectionNotFound, ConfigurationError
+from hydrant.errors import CollectionExists, CollectionNotFound, ConfigurationError, UnknownArgument
 from hydrant.flow import Effect, Flow
 
 _NOT_FOUND = 404
+_RESERVED = frozenset({"collection_name", "vectors_config", "sparse_vectors_config", "metadata"})
 # The kinds that go with the sources' usual names; other names go with any.
 _KINDS: Mapping[str, str] = {"dense": "dense", "sparse": "sparse", "late": "multi"}
 # How many payloads are looked at to recognise a layout.
@@ -99,6 +101,7 @@ def create(clients: Clients, plan: Plan) -> Flow[Opened]:
     Raises:
         CollectionExists: There is one of that name.
         ConfigurationError: There is no encoder, or an option says again what the plan says.
+        UnknownArgument: An option that Qdrant does not know.
     """
     if not isinstance(plan.name, str) or not plan.name.strip():
         msg = f"a collection's name must be a str with at least one character, got {plan.name!r}"
@@ -110,11 +113,8 @@ def create(clients: Clients, plan: Plan) -> Flow[Opened]:
         msg = f"collection {plan.name!r} needs at least one encoder: dense=..., sparse=..., late=... or sources={{...}}"
         raise ConfigurationError(msg)
     check_encoders(plan.encoders)
-    _check_tenant_field(plan)
-    reserved = {"collection_name", "vectors_config", "sparse_vectors_config", "metadata"} & set(plan.options)
-    if reserved:
-        msg = f"options may not set {sorted(reserved)}: they follow from name and encoders"
-        raise ConfigurationError(msg)
+    _check_tenant_field(plan.tenant, plan.payload)
+    _check_options(plan.options)
     if (yield _call(clients, "collection_exists", plan.name)):
         msg = f"collection {plan.name!r} exists already; open it with Collection.open, or drop it first"
         raise CollectionExists(msg)
@@ -160,6 +160,7 @@ def open_existing(clients: Clients, wanted: Wanted) -> Flow[Opened]:
     if record is None:
         sources = foreign_sources(profile, wanted.encoders, wanted.vectors)
         layout = wanted.payload or (yield from _detect(clients, wanted.name))
+        _check_tenant_field(wanted.tenant, layout)
         return Opened(profile, sources, layout, wanted.tenant, {}, wanted.allow_unindexed)
     if wanted.vectors or wanted.tenant not in {None, record.tenant}:
         msg = (
@@ -215,15 +216,26 @@ def check_encoders(encoders: Mapping[str, Any]) -> None:
             raise ConfigurationError(msg)
 
 
-def _check_tenant_field(plan: Plan) -> None:
-    if plan.tenant is None:
+def _check_options(options: Mapping[str, Any]) -> None:
+    known = set(inspect.signature(QdrantClient.create_collection).parameters) - {"self", "kwargs"} - _RESERVED
+    reserved = sorted(_RESERVED & set(options))
+    if reserved:
+        msg = f"options may not set {reserved}: they follow from name and encoders"
+        raise ConfigurationError(msg)
+    unknown = sorted(set(options) - known)
+    if unknown:
+        msg = f"options takes what QdrantClient.create_collection takes, {sorted(known)}; got {unknown}"
+        raise UnknownArgument(msg)
+
+
+def _check_tenant_field(tenant: str | None, layout: PayloadMap) -> None:
+    if tenant is None:
         return
-    layout = plan.payload
     own = [path for path in (layout.text, layout.title, layout.source, layout.id) if path is not None]
-    first = plan.tenant.split(".")[0] if isinstance(plan.tenant, str) else ""
-    if not first or first in {BOOKKEEPING, *own} or plan.tenant in {layout.metadata, *own}:
+    first = tenant.split(".")[0] if isinstance(tenant, str) else ""
+    if not first or first in {BOOKKEEPING, *own} or tenant in {layout.metadata, *own}:
         msg = (
-            f"tenant must be a payload key of its own, such as 'tenant' or 'metadata.tenant', got {plan.tenant!r}; "
+            f"tenant must be a payload key of its own, such as 'tenant' or 'metadata.tenant', got {tenant!r}; "
             f"the passage itself takes {[*own, layout.metadata, BOOKKEEPING]}"
         )
         raise ConfigurationError(msg)

@@ -278,13 +278,17 @@ def _known_language(language: str) -> str:
     return name
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _check_numbers(k: float, b: float, average_length: float | None) -> None:
-    if not (math.isfinite(k) and k >= 0):
+    if not (_is_number(k) and k >= 0):
         msg = f"k must be a finite number of at least 0; got {k!r}"
         raise ConfigurationError(msg)
-    if not 0 <= b <= 1:
+    if not (_is_number(b) and 0 <= b <= 1):
         msg = f"b must lie between 0 and 1; got {b!r}"
         raise ConfigurationError(msg)
-    if average_length is not None and not (math.isfinite(average_length) and average_length > 0):
+    if average_length is not None and not (_is_number(average_length) and average_length > 0):
         msg = f"average_length must be a finite number of tokens above 0, or None; got {average_length!r}"
         raise ConfigurationError(msg)

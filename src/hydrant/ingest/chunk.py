@@ -54,6 +54,11 @@ class Chunker:
     tokenizer: str = "cl100k_base"
 
     def __post_init__(self) -> None:
+        for name in ("max_tokens", "overlap"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int):
+                message = f"{name} must be a whole number of tokens; got {value!r}"
+                raise ConfigurationError(message)
         if self.max_tokens < _LEAST_TOKENS:
             message = f"max_tokens must be at least {_LEAST_TOKENS}; got {self.max_tokens}"
             raise ConfigurationError(message)
@@ -62,7 +67,8 @@ class Chunker:
                 f"overlap must be from 0 to half of max_tokens ({self.max_tokens // 2}); got {self.overlap}"
             )
             raise ConfigurationError(message)
-        if self.tokenizer not in ENCODINGS and not self.tokenizer.endswith(".json"):
+        file = isinstance(self.tokenizer, str) and self.tokenizer.endswith(".json")
+        if self.tokenizer not in ENCODINGS and not file:
             message = f"tokenizer must be one of {sorted(ENCODINGS)} or the path of a .json file; got {self.tokenizer!r}"
             raise ConfigurationError(message)
 
