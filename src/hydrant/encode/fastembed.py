@@ -112,7 +112,9 @@ class _FastEmbed(Encoder):
         self._about.get()
         try:
             return self._family()(self.model, **self._options)
-        except (OSError, ValueError, RuntimeError) as error:
+        except (
+            Exception
+        ) as error:  # onnxruntime's errors have no base of their own, and any of them means no model
             msg = (
                 f"fastembed's model {self.model!r} could not be loaded: {error}. It is fetched from the network once; "
                 "without one, give its folder as specific_model_path"
