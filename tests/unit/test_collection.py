@@ -495,7 +495,7 @@ def test_fields_without_types_are_refused(edge):
 
 
 def test_an_option_that_qdrant_does_not_know_is_named_with_those_it_does(edge):
-    with pytest.raises(UnknownArgument, match="hnsw_config.*got .'foo'"):
+    with pytest.raises(UnknownArgument, match=r"hnsw_config.*got .'foo'"):
         Collection.create(edge, "docs", dense=HashEncoder(), options={"foo": 1})
 
 
