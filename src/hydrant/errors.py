@@ -21,6 +21,7 @@ The hierarchy (× marks the builtin that a caller would catch without knowing ou
     │   ├── PayloadUnmapped                                no text key found in the payload
     │   └── TenantLeak              × PermissionError      a result that belongs to another tenant
     ├── EncodingError               × RuntimeError         a model that returned what it must not
+    ├── GenerationError             × RuntimeError         a language model that failed, or said nothing of use
     ├── ModelNotFound               × OSError              a model that is neither local nor reachable
     ├── DeadlineExceeded            × TimeoutError         the time allowed ran out
     ├── StorageError                × OSError              disk full, read-only folder, write refused
@@ -109,6 +110,10 @@ class TenantLeak(CollectionError, PermissionError):
 
 class EncodingError(HydrantError, RuntimeError):
     """An encoder returned something that is not a usable vector."""
+
+
+class GenerationError(HydrantError, RuntimeError):
+    """A language model failed, or returned nothing that can be used."""
 
 
 class ModelNotFound(HydrantError, OSError):

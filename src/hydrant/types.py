@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from qdrant_client import models
@@ -111,6 +111,72 @@ class Degradation:
 
 
 @dataclass(frozen=True, slots=True)
+class Usage:
+    """What was asked of a language model.
+
+    Attributes:
+        prompt_tokens: Tokens it read; 0 where it does not say.
+        completion_tokens: Tokens it wrote; 0 where it does not say.
+        calls: How often it was called; 0 where the answer was known already.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    calls: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.calls + other.calls,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """What one stage added to a query, or why it added nothing.
+
+    Attributes:
+        stage: The stage's name.
+        texts: The hypotheses, rewrites or keywords; empty where the stage let the query pass as it was.
+        role: Which of an encoder's methods they are for: "document" for hypotheses, which look like what is to be found. For
+            sparse sources they are always a query.
+        kinds: Which kinds of source they are for; the others are asked the query alone.
+        mode: "mean" makes one vector of them and the query's, "fuse" asks for each of them and fuses the rankings
+            inside the source, "max" ranks by the best similarity to any of them, "none" asks nothing with them.
+        query_weight: How much the query counts in a mean, where each of the texts counts 1.
+        usage: What the language model was asked for them.
+        cached: Whether they were known already.
+        dropped: Why samples are missing among the texts.
+        decision: What the gate said, where there is one.
+    """
+
+    stage: str
+    texts: tuple[str, ...] = ()
+    role: Literal["query", "document"] = "query"
+    kinds: tuple[str, ...] = ("dense",)
+    mode: Literal["mean", "fuse", "max", "none"] = "mean"
+    query_weight: float = 1.0
+    usage: Usage = Usage()
+    cached: bool = False
+    dropped: tuple[str, ...] = ()
+    decision: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of the conversation that led to a query.
+
+    Attributes:
+        role: Who spoke: "user" or "assistant".
+        text: What was said.
+    """
+
+    role: Literal["user", "assistant"]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """What is asked for.
 
@@ -121,6 +187,8 @@ class Query:
         limit: How many hits are wanted; None leaves it to the retriever.
         offset: How many hits to skip, for paging.
         vectors: Ready query vectors by source, set by an expansion stage; they replace the encoder's.
+        expansions: What the stages before added to it, in their order.
+        history: The conversation before it, oldest turn first.
     """
 
     text: str
@@ -129,6 +197,12 @@ class Query:
     limit: int | None = None
     offset: int = 0
     vectors: Mapping[str, QueryVector] = field(default_factory=dict)
+    expansions: tuple[Expansion, ...] = ()
+    history: tuple[Turn, ...] = ()
+
+    def with_expansion(self, expansion: Expansion) -> Query:
+        """The same query with one more expansion."""
+        return replace(self, expansions=(*self.expansions, expansion))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,3 +262,18 @@ class SearchResult:
     hits: tuple[Hit, ...]
     degraded: tuple[Degradation, ...] = ()
     trace: tuple[TraceSpan, ...] = ()
+
+    @property
+    def expansions(self) -> tuple[Expansion, ...]:
+        """What the stages before the retriever added to the query, in their order."""
+        return self.query.expansions
+
+    @property
+    def hypotheses(self) -> tuple[str, ...]:
+        """The hypothetical documents that were searched with."""
+        return tuple(
+            text
+            for expansion in self.query.expansions
+            if expansion.role == "document"
+            for text in expansion.texts
+        )
