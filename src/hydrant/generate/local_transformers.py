@@ -29,7 +29,7 @@ class TransformersGenerator(TextGenerator):
     Args:
         model: A folder, a name on the hub, or a `.gguf` file.
         gguf_file: The file's name inside the folder or the hub's repository, where `model` is not the file itself. Reading
-            one needs the package `gguf` (hydrant-rag[gguf]).
+            one needs the packages of hydrant-rag[gguf].
         device: Where to run, such as "cuda"; None for a GPU where there is one.
         options: Further arguments of `AutoModelForCausalLM.from_pretrained`, such as `{"dtype": "bfloat16"}`.
         sampling: Further arguments of the model's `generate`, such as `{"top_k": 0, "repetition_penalty": 1.1}`.

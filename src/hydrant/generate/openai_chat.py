@@ -130,13 +130,14 @@ class OpenAIGenerator(TextGenerator):
     def _plan(self, request: GenerationRequest) -> Generator[_Round, Any, Generation]:
         """Which requests to make; the reply is what came of them."""
         if request.samples == 1 or self._many is False:
-            return (yield self._singles(request, range(request.samples), request.needed))
+            alone: Generation = yield self._singles(request, range(request.samples), request.needed)
+            return alone
         try:
-            first = yield _Round([request], request.needed)
+            first: Generation = yield _Round([request], request.needed)
         except GenerationError as error:
             if self._many or _status(error) not in _REFUSALS:
                 raise
-            answers = yield self._singles(request, range(request.samples), request.needed)
+            answers: Generation = yield self._singles(request, range(request.samples), request.needed)
             # Only now is it known that the request was not at fault for another reason.
             self._many = False
             return answers
@@ -144,7 +145,7 @@ class OpenAIGenerator(TextGenerator):
         self._many = came > 1
         if self._many or first.failures or request.needed <= came:
             return first
-        rest = yield self._singles(request, range(came, request.samples), request.needed - came)
+        rest: Generation = yield self._singles(request, range(came, request.samples), request.needed - came)
         return Generation(first.texts + rest.texts, first.usage + rest.usage, rest.failures)
 
     def _singles(self, request: GenerationRequest, numbers: range, enough: int) -> _Round:
