@@ -9,6 +9,9 @@ Second table: the same texts by LangChain's `QdrantVectorStore.from_documents` a
 usual in-process Qdrant (`:memory:`), which write dense vectors only and nothing to disk; each tool in a process of its own for
 every turn, at its defaults and at the batch size that suits it best. Memory is the peak over what the process held with model
 and input loaded. Each figure is the median over the turns.
+
+`--only batches` prints what the size of a batch does to the encoder alone, for texts of several lengths; the default of
+`DenseEncoder` follows from it.
 """
 
 from __future__ import annotations
@@ -38,6 +41,9 @@ TURNS = 5
 PEER_TURNS = 3
 _TARGET = 0.95
 _ALONE = (32, 8)
+_SIZES = (None, 4, 8, 16, 32, 64, 128)
+_LENGTHS = (120, 400, 900, 2000)
+_BATCH_NUMBER = 128
 
 
 @dataclass(frozen=True)
@@ -64,15 +70,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--number", type=int, default=None, help=f"passages ({NUMBER})")
     parser.add_argument("--turns", type=int, default=None, help=f"turns of the first table ({TURNS})")
     parser.add_argument("--texts", nargs="+", default=None, help=f"which texts ({' '.join(TEXTS)})")
-    parser.add_argument("--only", choices=("encoder", "peers"), help="one of the two tables")
+    parser.add_argument("--only", choices=("encoder", "peers", "batches"), help="one table")
     given = parser.parse_args(arguments)
     report = tables.Report("ingest", given.json)
     number = given.number if given.number is not None else 24 if given.quick else NUMBER
     turns = given.turns if given.turns is not None else 1 if given.quick else TURNS
     texts = given.texts or (("manual",) if given.quick else TEXTS)
-    if given.only != "peers":
+    if given.only == "batches":
+        batches(report, texts[0], min(number, _BATCH_NUMBER), turns, given.data)
+    if given.only in {None, "encoder"}:
         against_encoder(report, texts, number, turns, given.data)
-    if given.only != "encoder":
+    if given.only in {None, "peers"}:
         contenders = (CONTENDERS[0], CONTENDERS[1]) if given.quick else CONTENDERS
         against_peers(report, texts[:1], number, (min(turns, PEER_TURNS), contenders), given.data)
     report.close()
@@ -146,6 +154,33 @@ def against_peers(
             ("tool", "settings", "passages/s", "time / Hydrant's", "peak memory, MiB"),
             rows,
         )
+
+
+def batches(report: tables.Report, name: str, number: int, turns: int, data: str | None) -> None:
+    """What the size of a batch does to the encoder's rate, for texts cut at several lengths."""
+    encoders = {size: DenseEncoder(MODEL, batch_size=size) for size in _SIZES}
+    rows: list[list[Any]] = []
+    for length in _LENGTHS:
+        texts = [text[:length] for text in corpus(name, number, data)]
+        times: dict[int | None, list[float]] = {size: [] for size in _SIZES}
+        for turn in range(turns + 1):
+            for size, encoder in encoders.items():
+                start = time.perf_counter()
+                encoder.encode_document(texts)
+                if turn:  # the first one warms up
+                    times[size].append(time.perf_counter() - start)
+        fastest = min(map(statistics.median, times.values()))
+        shares = [f"{fastest / statistics.median(times[size]):.2f}" for size in _SIZES]
+        rows.append([f"{length} characters", f"{len(texts) / fastest:.1f}", *shares])
+    report.table(
+        f"Batches: the rate of {number} passages of {name}, as a share of the fastest ({turns} turns)",
+        (
+            "passages cut at",
+            "fastest, passages/s",
+            *("default" if size is None else str(size) for size in _SIZES),
+        ),
+        rows,
+    )
 
 
 def _row(

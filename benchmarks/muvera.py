@@ -36,7 +36,7 @@ SHAPES = (
     FdeShape(4, 16, 20),
     FdeShape(5, 8, 20),
     FdeShape(5, 16, 20),
-    FdeShape(5, 16, 20, fill_empty=False),
+    FdeShape(5, 16, 20, fill_empty=True),
     FdeShape(5, 16, 20, final_dim=2560),
     FdeShape(5, 16, 20, final_dim=1024),
     FdeShape(6, 16, 20),
@@ -175,7 +175,7 @@ def _named(shape: FdeShape) -> str:
     name = f"{shape.k_sim} / {shape.dim_proj} / {shape.repetitions}"
     if shape.final_dim is not None:
         name += f" to {shape.final_dim}"
-    return name if shape.fill_empty else f"{name}, unfilled"
+    return f"{name}, filled" if shape.fill_empty else name
 
 
 def _timed(call: Callable[[Any], Any], argument: Sequence[Any]) -> tuple[Any, float]:

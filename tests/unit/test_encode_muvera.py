@@ -315,7 +315,7 @@ def test_record_is_json_and_says_shape_seed_and_token_vectors():
         "repetitions": 20,
         "final_dim": 512,
         "seed": 7,
-        "fill_empty": True,
+        "fill_empty": False,
         "late": {"encoder": "words", "name": "words"},
     }
 
@@ -328,7 +328,7 @@ def test_record_is_json_and_says_shape_seed_and_token_vectors():
         {"dim_proj": 8},
         {"repetitions": 10},
         {"final_dim": 99},
-        {"fill_empty": False},
+        {"fill_empty": True},
     ],
 )
 def test_another_shape_than_the_collections_is_a_mismatch_that_names_it(other):

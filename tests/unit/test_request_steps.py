@@ -24,6 +24,7 @@ from hydrant import (
     GroupBy,
     Matching,
     Mmr,
+    MuveraEncoder,
     Popularity,
     QdrantFeedback,
     Query,
@@ -32,7 +33,7 @@ from hydrant import (
     Rrf,
 )
 from hydrant.collection.compression import search_params
-from hydrant.errors import ConfigurationError, InputError, VectorMismatch
+from hydrant.errors import ConfigurationError, EncoderMismatch, InputError, VectorMismatch
 from hydrant.testing import HashEncoder, HashLateEncoder
 
 WORDS = ["key", "lock", "door", "house", "garden", "river", "bank", "fox", "dog", "tree", "stone", "cloud"]
@@ -383,6 +384,31 @@ def test_storage_of_token_vectors_is_the_encoders_choice():
         assert stored["small"].datatype is models.Datatype.FLOAT16
         assert stored["tiny"].quantization_config is not None
         assert all(each.hnsw_config.m == 0 for each in stored.values())
+
+
+def test_muvera_and_its_token_vectors_read_every_text_once_also_when_opened_again():
+    class Counted(HashLateEncoder):
+        def __init__(self, dimensions=16):
+            super().__init__(dimensions)
+            self.batches = []
+
+        def encode_document(self, texts):
+            self.batches.append(tuple(texts))
+            return super().encode_document(texts)
+
+    shape = {"k_sim": 2, "dim_proj": 4, "repetitions": 4}
+    with EdgeClient(":memory:") as client:
+        for make in (Collection.create, Collection.open):
+            late = Counted()
+            docs = make(client, "docs", late=late, sources={"muvera": MuveraEncoder(late, **shape)})
+            texts = [{"text": f"key lock {make.__name__} {number}"} for number in range(40)]
+            docs.indexer(progress=False).add(texts)
+            read = [text for batch in late.batches for text in batch if text != "Hydrant"]
+            assert len(read) == len(set(read)) == 40
+            assert docs.retriever(sources=["muvera"], rescore="late").run("key lock").hits
+        other = MuveraEncoder(Counted(), **shape, seed=7)
+        with pytest.raises(EncoderMismatch, match="seed"):
+            Collection.open(client, "docs", late=Counted(), sources={"muvera": other})
 
 
 # ---- bad input ---------------------------------------------------------------------------------------------------

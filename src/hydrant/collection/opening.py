@@ -13,7 +13,14 @@ from hydrant.collection.calls import Clients, QdrantCall, status_of
 from hydrant.collection.compression import quantization
 from hydrant.collection.payload import BOOKKEEPING, REVISION_KEY, PayloadMap
 from hydrant.collection.profile import RECORD_KEY, Profile
-from hydrant.collection.sources import Record, Source, foreign_sources, record_of, recorded_sources
+from hydrant.collection.sources import (
+    Record,
+    Source,
+    foreign_sources,
+    record_of,
+    recorded_sources,
+    sharing,
+)
 from hydrant.encode.base import Encoder
 from hydrant.errors import CollectionExists, CollectionNotFound, ConfigurationError, UnknownArgument
 from hydrant.flow import Effect, Flow
@@ -118,7 +125,7 @@ def create(clients: Clients, plan: Plan) -> Flow[Opened]:
     if (yield _call(clients, "collection_exists", plan.name)):
         msg = f"collection {plan.name!r} exists already; open it with Collection.open, or drop it first"
         raise CollectionExists(msg)
-    sources = {name: Source(name, name, encoder) for name, encoder in plan.encoders.items()}
+    sources = sharing({name: Source(name, name, encoder) for name, encoder in plan.encoders.items()})
     indexes = _indexes(plan)
     types = {key: getattr(schema, "type", schema).value for key, schema in indexes.items()}
     record = Record(record_of(sources), plan.payload.record(), plan.tenant, types)

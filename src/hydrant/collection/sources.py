@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hydrant.collection.profile import RECORD_KEY, Profile
 from hydrant.encode.base import Encoder
 from hydrant.encode.records import encoder_from_record
+from hydrant.encode.shared import share
 from hydrant.errors import ConfigurationError, EncoderMismatch
 
 _FORMAT = 1
@@ -141,7 +142,13 @@ def recorded_sources(
             raise EncoderMismatch(msg) from error
         vector = profile.find(own.kind, stored["vector"])
         sources[name] = Source(name, vector, own, stored.get("learned_from", 0))
-    return sources
+    return sharing(sources)
+
+
+def sharing(sources: Mapping[str, Source]) -> dict[str, Source]:
+    """The same sources; where one's encoder works on another's vectors, a text goes through the model once for both."""
+    shared = share({name: source.encoder for name, source in sources.items()})
+    return {name: replace(source, encoder=shared[name]) for name, source in sources.items()}
 
 
 def foreign_sources(
@@ -171,7 +178,9 @@ def foreign_sources(
             f"{wanted} is needed; it has {profile.vectors()}"
         )
         raise ConfigurationError(msg)
-    return {
-        name: Source(name, profile.find(encoder.kind, vectors.get(name)), encoder)
-        for name, encoder in present.items()
-    }
+    return sharing(
+        {
+            name: Source(name, profile.find(encoder.kind, vectors.get(name)), encoder)
+            for name, encoder in present.items()
+        }
+    )

@@ -49,7 +49,7 @@ class FdeShape:
     repetitions: int = 20
     final_dim: int | None = None
     seed: int = 42
-    fill_empty: bool = True
+    fill_empty: bool = False
 
     def __post_init__(self) -> None:
         _check_whole("k_sim", self.k_sim, 1, MOST_PLANES)
