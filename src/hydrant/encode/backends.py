@@ -1,23 +1,22 @@
-"""What the dense encoder needs of a model, for sentence-transformers and for any other object."""
+"""What encoders need of a model, and the dense one's, for sentence-transformers and for any other object."""
 
 from __future__ import annotations
 
-import importlib
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hydrant.encode.models import Source, find_model
-from hydrant.encode.tokens import Window
+from hydrant.encode.loading import load_named
+from hydrant.encode.tokens import Window, check_positions
 from hydrant.encode.vectors import BatchLimits
-from hydrant.errors import ConfigurationError, ModelNotFound
+from hydrant.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from hydrant.encode.base import Role
+    from hydrant.encode.models import Source
 
 # How many texts go through a model at a time where nobody says.
 BATCH_SIZE = 32
@@ -31,12 +30,11 @@ _PROMPT_NAMES: Mapping[Role, tuple[str, ...]] = {
 }
 
 
-class Backend(ABC):
+class ModelBackend(ABC):
     """A loaded model.
 
     Attributes:
-        name: What the record calls it.
-        window: How much of a text it reads; None where there is no limit or none is known.
+        name: What messages call it.
         limits: How large a batch suits it.
         workers: How many batches it computes side by side.
         precision: What its numbers were rounded to where that makes other vectors of them; None where they are the
@@ -44,18 +42,25 @@ class Backend(ABC):
     """
 
     name: str
-    window: Window | None = None
     limits: BatchLimits = BatchLimits(BATCH_SIZE)
     workers: int = 1
     precision: str | None = None
 
     @abstractmethod
     def encode(self, texts: list[str], role: Role, prompt: str) -> Any:
-        """Something that numpy makes rows of, one for each text."""
+        """What the model makes of the texts, each behind the prompt: one item a text, as the encoder's kind has it."""
+
+    def window(self, role: Role) -> Window | None:
+        """How much of a text is read; None where there is no limit or none is known."""
+        return None
 
     def prompt(self, role: Role) -> str:
         """The model's own prompt for that role."""
         return ""
+
+
+class Backend(ModelBackend):
+    """A loaded model of dense vectors: `encode` returns something that numpy makes rows of, one for each text."""
 
     def dimensions(self, role: Role) -> int:
         """The length of a vector, from a first short text."""
@@ -70,7 +75,7 @@ class SentenceBackend(Backend):
     def __init__(self, model: SentenceTransformer, name: str) -> None:
         self._model = model
         self.name = name
-        self.window = _window(model)
+        self._window = _window(model)
         if model.device.type == "cpu":
             self.limits = CPU_LIMITS
 
@@ -82,9 +87,9 @@ class SentenceBackend(Backend):
             ModelNotFound: It is nowhere, or what is there cannot be loaded.
             ConfigurationError: It cannot read that many tokens.
         """
-        model = _load(name, options)
+        model = load_named(name, options, _loaded)
         if max_tokens is not None:
-            _check_max_tokens(model, name, max_tokens)
+            check_positions(model, name, max_tokens=max_tokens)
             model.max_seq_length = max_tokens
         return cls(model, name)
 
@@ -92,6 +97,10 @@ class SentenceBackend(Backend):
         """Rows as the model makes them, through its own way for queries or documents."""
         method = self._model.encode_query if role == "query" else self._model.encode_document
         return method(texts, prompt=prompt, batch_size=max(1, len(texts)), show_progress_bar=False)
+
+    def window(self, role: Role) -> Window | None:
+        """That of the model's tokenizer."""
+        return self._window
 
     def prompt(self, role: Role) -> str:
         """The model's own prompt for that role; its default prompt is for texts that are in neither role."""
@@ -159,46 +168,10 @@ def check_object(model: object) -> None:
         raise ConfigurationError(msg)
 
 
-def _load(name: str, options: Mapping[str, Any]) -> SentenceTransformer:
-    source = find_model(name, options)
-    if source.complete:
-        return _load_from(source, name, options)
-    try:
-        return _load_from(source, name, options)
-    except ModelNotFound:
-        return _load_from(find_model(name, options, use_cache=False), name, options)
-
-
-def _load_from(source: Source, name: str, options: Mapping[str, Any]) -> SentenceTransformer:
-    from safetensors import SafetensorError
+def _loaded(source: Source, options: dict[str, Any]) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
 
-    arguments = {**options, "local_files_only": source.local_only}
-    try:
-        with without_bars(silent=source.local_only):
-            return SentenceTransformer(source.location, **arguments)
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        msg = f"model {name!r} could not be loaded from {source.location!r}: {error}"
-        raise ModelNotFound(msg) from error
-
-
-@contextmanager
-def without_bars(*, silent: bool) -> Iterator[None]:
-    """Without transformers' progress bar over the weights, drawn even where nobody looks at a terminal.
-
-    The switch is the whole library's, so it is put back. A download keeps its bar: it may take minutes.
-    """
-    # untyped, hence Any
-    logging: Any = importlib.import_module("transformers.utils.logging")
-
-    if not silent or not logging.is_progress_bar_enabled():
-        yield
-        return
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.enable_progress_bar()
+    return SentenceTransformer(source.location, **options)
 
 
 def _window(model: SentenceTransformer) -> Window | None:
@@ -207,10 +180,3 @@ def _window(model: SentenceTransformer) -> Window | None:
     if tokenizer is None or max_tokens is None:
         return None
     return Window(tokenizer, max_tokens)
-
-
-def _check_max_tokens(model: SentenceTransformer, name: str, max_tokens: int) -> None:
-    most = getattr(model.config, "max_position_embeddings", None)
-    if isinstance(most, int) and max_tokens > most:
-        msg = f"max_tokens of {name!r} can be at most {most}, its number of positions; got {max_tokens}"
-        raise ConfigurationError(msg)

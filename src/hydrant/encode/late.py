@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack, get_args
 
 from hydrant.encode.base import Role, Storage
-from hydrant.encode.dense import ModelOptions
 from hydrant.encode.late_backends import (
     PUNCTUATION,
     LateBackend,
@@ -15,9 +14,10 @@ from hydrant.encode.late_backends import (
     SentenceLateBackend,
 )
 from hydrant.encode.late_tokens import checked_tokens
+from hydrant.encode.model_encoder import Loading, ModelEncoder
+from hydrant.encode.model_kinds import kind_of
+from hydrant.encode.options import ModelOptions, check_positive
 from hydrant.encode.pooling import clustered, pooled
-from hydrant.encode.sparse_late import Loading, ModelEncoder, check_positive
-from hydrant.encode.sparse_late_models import kind_of
 from hydrant.encode.texts import checked_texts
 from hydrant.encode.vectors import Batch
 from hydrant.errors import ConfigurationError
@@ -54,6 +54,7 @@ class LateEncoder(ModelEncoder[LateBackend]):
             the query leaves out; for models trained so. None leaves it to the model, 0 does not.
         storage: How the collection keeps the vectors: "float32", "float16", or "binary", one bit a dimension in memory.
         batch_size: How many texts go through the model at a time. None takes up to 32, and on a CPU fewer long ones.
+        query_cache: How many of the last queries keep their vectors, some 50 kB each; 0 for none.
         **options: How the model is loaded: `device`, `revision`, `trust_remote_code` (False unless asked for), and the
             others of `ModelOptions`.
 
@@ -84,6 +85,7 @@ class LateEncoder(ModelEncoder[LateBackend]):
         query_augmentation: int | None = None,
         storage: Storage = "float32",
         batch_size: int | None = None,
+        query_cache: int = 256,
         **options: Unpack[ModelOptions],
     ) -> None:
         check_positive(max_query_tokens=max_query_tokens, clusters=clusters)
@@ -96,7 +98,9 @@ class LateEncoder(ModelEncoder[LateBackend]):
         self._pool_factor, self._clusters = pool_factor, clusters
         self._reading = Reading(max_tokens, max_query_tokens, _checked_skip(skip), query_augmentation)
         prompts: Mapping[Role, str | None] = {"query": query_prompt, "document": document_prompt}
-        super().__init__({"document": model}, Loading(prompts, max_tokens, batch_size, dict(options)))
+        super().__init__(
+            {"document": model}, Loading(prompts, max_tokens, batch_size, query_cache, dict(options))
+        )
         self._refuse_on_ready(
             max_query_tokens=max_query_tokens, skip=skip, query_augmentation=query_augmentation
         )
@@ -108,20 +112,17 @@ class LateEncoder(ModelEncoder[LateBackend]):
 
     def encode_query(self, texts: Sequence[str]) -> list[list[list[float]]]:
         """For each text a list of vectors, one for every token."""
-        return [rows.tolist() for rows in self._collected(texts, "query")]
+        # The cache has arrays: lists of floats take eight times the memory.
+        rows = self._queries.through(checked_texts(texts), lambda new: self._collected(new, "query"))
+        return [each.tolist() for each in rows]
 
     def encode_document(self, texts: Sequence[str]) -> list[npt.NDArray[np.float32]]:
         """For each text a float32 array, [vectors, dimensions], at least one vector each, of length 1."""
-        return [self._fewer(rows) for rows in self._collected(texts, "document")]
+        return [self._fewer(rows) for rows in self._collected(checked_texts(texts), "document")]
 
-    def _collected(self, texts: Sequence[str], role: Role) -> list[npt.NDArray[np.float32]]:
-        checked = checked_texts(texts)
-        width = self.dimensions if checked else None
-        vectors: dict[int, npt.NDArray[np.float32]] = {}
-        for batch, model, prompt in self._batches(checked, role):
-            raw = model.encode(batch.texts, role, prompt)
-            vectors.update(zip(batch.positions, checked_tokens(raw, batch, width, model.name), strict=True))
-        return [vectors[position] for position in range(len(checked))]
+    def _collected(self, texts: list[str], role: Role) -> list[npt.NDArray[np.float32]]:
+        width = self.dimensions if texts else None
+        return self._listed(texts, role, lambda batch, raw, name: checked_tokens(raw, batch, width, name))
 
     def _fewer(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         return pooled(rows, self._pool_factor) if self._clusters is None else clustered(rows, self._clusters)

@@ -3,23 +3,15 @@
 from __future__ import annotations
 
 import string
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hydrant.encode.backends import BATCH_SIZE, object_name
+from hydrant.encode.backends import BATCH_SIZE, ModelBackend, object_name, own_prompt
+from hydrant.encode.loading import load_named
+from hydrant.encode.model_kinds import describe, kind_of, model_record, wrong_kind
 from hydrant.encode.models import Source
-from hydrant.encode.sparse_late_models import (
-    check_positions,
-    describe,
-    kind_of,
-    load_named,
-    model_record,
-    tokenizer_window,
-    wrong_kind,
-)
-from hydrant.encode.tokens import Window
+from hydrant.encode.tokens import Window, check_positions, window_of
 from hydrant.encode.vectors import BatchLimits
 from hydrant.errors import ConfigurationError
 
@@ -30,10 +22,6 @@ if TYPE_CHECKING:
 
 # As for dense vectors: what goes through the layers together has to fit a CPU's caches.
 _CPU_BYTES = 6144
-_PROMPT_NAMES: Mapping[Role, tuple[str, ...]] = {
-    "query": ("query",),
-    "document": ("document", "passage", "corpus"),
-}
 PUNCTUATION = "punctuation"
 
 
@@ -54,28 +42,8 @@ class Reading:
     augmentation: int | None = None
 
 
-class LateBackend(ABC):
-    """A loaded model.
-
-    Attributes:
-        name: What messages call it.
-        limits: How large a batch suits it.
-    """
-
-    name: str
-    limits: BatchLimits = BatchLimits(BATCH_SIZE)
-
-    @abstractmethod
-    def encode(self, texts: list[str], role: Role, prompt: str) -> Any:
-        """For each text something that numpy makes rows of, one for each token."""
-
-    def window(self, role: Role) -> Window | None:
-        """How much of a text is read; None where there is no limit or none is known."""
-        return None
-
-    def prompt(self, role: Role) -> str:
-        """The model's own prompt for that role."""
-        return ""
+class LateBackend(ModelBackend):
+    """A loaded model of token vectors: `encode` returns for each text what numpy makes rows of, one for each token."""
 
 
 class SentenceLateBackend(LateBackend):
@@ -139,8 +107,7 @@ class SentenceLateBackend(LateBackend):
 
     def prompt(self, role: Role) -> str:
         """The model's own prompt for that role; its default prompt is for texts that are in neither role."""
-        own = (self._model.prompts.get(name) for name in _PROMPT_NAMES[role])
-        return next((prompt for prompt in own if prompt), "")
+        return own_prompt(self._model.prompts, role)
 
 
 class ObjectLateBackend(LateBackend):
@@ -242,5 +209,4 @@ def _window(model: MultiVectorEncoder, attribute: str) -> Window | None:
         expansion = getattr(network, "query_expansion", None) or {}
         limits[0] = expansion["length"] if expansion.get("strategy") == "fixed" else limits[0]
     known = [limit for limit in limits if limit is not None]
-    found = tokenizer_window(network, known[0] if known else None)
-    return None if found is None else Window(*found)
+    return window_of(network, known[0] if known else None)

@@ -38,18 +38,19 @@ def layer_vectors(base: DenseEncoder, texts: Sequence[str], layers: Layers) -> n
     """
     # The model is the encoder's own and nobody else's; this is a way through it that the encoder does not have.
     loaded = base._loaded()  # noqa: SLF001
-    settings = base._settings  # noqa: SLF001
+    settings = base._settings()  # noqa: SLF001
     backend = loaded.models["document"]
     model = _transformer(backend)
     _check_layers(model, layers)
     checked = checked_texts(texts)
-    readable = checked if backend.window is None else [backend.window.cut(text) for text in checked]
+    window = backend.window("document")
+    readable = checked if window is None else [window.cut(text) for text in checked]
     vectors = np.empty((len(checked), 1 + len(layers), base.dimensions), dtype=np.float32)
     for batch in length_sorted_batches(readable, backend.limits):
         for place, raw in enumerate(_passed(model, batch, loaded.prompts["document"], layers)):
-            rows = checked_rows(raw, batch, loaded.width, backend.name)
+            rows = checked_rows(raw, batch, loaded.facts["width"], backend.name)
             vectors[batch.positions, place] = finished(
-                rows, settings.truncate_dim, normalize=settings.normalize
+                rows, settings["truncate_dim"], normalize=settings["normalize"]
             )
     return vectors
 

@@ -128,6 +128,8 @@ def agreement(ours: npt.NDArray[np.float32], expected: npt.NDArray[np.float32]) 
     one, other = ours.astype(np.float64), expected.astype(np.float64)
     lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
     cosines: npt.NDArray[np.float64] = (one * other).sum(axis=1) / np.maximum(lengths, 1e-12)
+    # A text of which a sparse model keeps no term, here and there.
+    cosines[~(one.any(axis=1) | other.any(axis=1))] = 1.0
     return cosines
 
 

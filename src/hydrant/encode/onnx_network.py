@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 import torch
 
-from hydrant.encode.backends import without_bars
+from hydrant.encode.loading import without_bars
+from hydrant.encode.models import Source
 from hydrant.errors import ConfigurationError, ModelNotFound
 
 if TYPE_CHECKING:
@@ -106,11 +107,12 @@ class TermPooling(torch.nn.Module):
     def forward(self, features: dict[str, Any]) -> dict[str, Any]:
         """Adds "sentence_embedding", [texts, vocabulary]."""
         logits = features["token_embeddings"]
-        weights = torch.relu(logits * features["attention_mask"].unsqueeze(-1).to(logits.dtype)).log1p()
+        logits = logits * features["attention_mask"].unsqueeze(-1).to(logits.dtype)
+        # The functions grow with their argument: of the largest logit they are computed once a term, not once a token.
+        weights = torch.relu(logits.amax(dim=1, keepdim=True) if self.strategy == "max" else logits).log1p()
         if self.twice:
             weights = weights.log1p()
-        pooled = weights.amax(dim=1) if self.strategy == "max" else weights.sum(dim=1)
-        return {**features, "sentence_embedding": pooled}
+        return {**features, "sentence_embedding": weights.sum(dim=1)}
 
 
 def load_network(folder: str, head: Head, options: Mapping[str, Any]) -> Network:
@@ -148,6 +150,10 @@ def _loaded(folder: str, head: Head, options: Mapping[str, Any]) -> Any:
     import sentence_transformers
     from safetensors import SafetensorError
 
+    if head == "terms":
+        from hydrant.encode.sparse_backends import check_kind
+
+        check_kind(Source(folder, local_only=True), folder, options, decoder=False)
     names = {"sentence": "SentenceTransformer", "scores": "CrossEncoder", "terms": "SparseEncoder"}
     build = getattr(sentence_transformers, names[head])
     try:

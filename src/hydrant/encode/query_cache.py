@@ -8,6 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from hydrant.errors import ConfigurationError
 
 # Queries are short; a longer text is a document in disguise, and 1,000 of those would be megabytes.
@@ -87,4 +89,8 @@ def _copied(vector: Any) -> Any:
     if isinstance(vector, list):
         nested = bool(vector) and isinstance(vector[0], list)
         return [list(row) for row in vector] if nested else list(vector)
+    if isinstance(vector, np.ndarray):
+        return vector.copy()
+    if hasattr(vector, "indices") and hasattr(vector, "values"):
+        return type(vector).model_construct(indices=list(vector.indices), values=list(vector.values))
     return copy.deepcopy(vector)

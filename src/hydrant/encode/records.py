@@ -104,6 +104,7 @@ def _sparse(record: Mapping[str, Any]) -> SparseEncoder:
         max_query_terms=record["max_query_terms"],
         max_tokens=record["max_tokens"],
         decoder=record.get("decoder", False),
+        **_rounded(record),
         **({} if revision is None else {"revision": revision}),
     )
     return encoder.adopt(record)

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack
 
 from hydrant.encode.base import Role
-from hydrant.encode.dense import ModelOptions
+from hydrant.encode.model_encoder import Loading, ModelEncoder
+from hydrant.encode.model_kinds import kind_of, model_record
+from hydrant.encode.onnx_backend import OnnxSparseBackend
+from hydrant.encode.onnx_export import Precision
+from hydrant.encode.options import BackendName, ModelOptions, check_positive
 from hydrant.encode.sparse_backends import ObjectSparseBackend, SentenceSparseBackend, SparseBackend
-from hydrant.encode.sparse_late import Loading, ModelEncoder, check_positive
-from hydrant.encode.sparse_late_models import kind_of, model_record
 from hydrant.encode.sparse_terms import checked_vectors
 from hydrant.encode.texts import checked_texts
 from hydrant.errors import ConfigurationError
@@ -43,6 +45,10 @@ class SparseEncoder(ModelEncoder[SparseBackend]):
         max_tokens: Read at most this many tokens of a text instead of the model's own limit.
         decoder: The model is a causal language model trained so that the largest logits of its head are terms.
         batch_size: How many texts go through the model at a time. None takes up to 32, and on a CPU fewer long ones.
+        backend: "torch", or "onnx" to run the model in onnxruntime (the extra `onnx`), as `DenseEncoder` does. Models whose
+            queries go another way than documents, decoders, and those over dense vectors cannot be exported.
+        precision: "fp32", or with backend="onnx" also "int8", as of `DenseEncoder`.
+        query_cache: How many of the last queries keep their vectors; 0 for none.
         **options: How the model is loaded: `device`, `revision`, `trust_remote_code` (False unless asked for), and the
             others of `ModelOptions`.
 
@@ -69,6 +75,9 @@ class SparseEncoder(ModelEncoder[SparseBackend]):
         max_tokens: int | None = None,
         decoder: bool = False,
         batch_size: int | None = None,
+        backend: BackendName = "torch",
+        precision: Precision = "fp32",
+        query_cache: int = 1024,
         **options: Unpack[ModelOptions],
     ) -> None:
         check_positive(max_terms=max_terms, max_query_terms=max_query_terms)
@@ -78,16 +87,22 @@ class SparseEncoder(ModelEncoder[SparseBackend]):
         if query_model is not None:
             sources["query"] = query_model
         prompts: Mapping[Role, str | None] = {"query": query_prompt, "document": document_prompt}
-        super().__init__(sources, Loading(prompts, max_tokens, batch_size, dict(options)))
+        if decoder and backend == "onnx":
+            msg = "decoder=True cannot be used with backend='onnx', which exports masked language models; use backend='torch'"
+            raise ConfigurationError(msg)
+        super().__init__(
+            sources,
+            Loading(prompts, max_tokens, batch_size, query_cache, dict(options), backend, precision),
+        )
         self._refuse_on_ready(decoder=True if decoder else None)
 
     def encode_query(self, texts: Sequence[str]) -> list[models.SparseVector]:
         """One sparse vector for each text: indices of the vocabulary in ascending order, weights above 0."""
-        return self._collected(texts, "query")
+        return self._queries.through(checked_texts(texts), lambda new: self._collected(new, "query"))
 
     def encode_document(self, texts: Sequence[str]) -> list[models.SparseVector]:
         """One sparse vector for each text: indices of the vocabulary in ascending order, weights above 0."""
-        return self._collected(texts, "document")
+        return self._collected(checked_texts(texts), "document")
 
     def terms(self, texts: Sequence[str], indices: Sequence[int]) -> dict[int, str]:
         """The words, or pieces of words, that the indices are in the model's vocabulary; loads the model.
@@ -100,14 +115,9 @@ class SparseEncoder(ModelEncoder[SparseBackend]):
         named = {int(index): model.term(int(index)) for index in indices}
         return {index: term for index, term in named.items() if term is not None}
 
-    def _collected(self, texts: Sequence[str], role: Role) -> list[models.SparseVector]:
-        checked = checked_texts(texts)
-        vectors: dict[int, models.SparseVector] = {}
-        for batch, model, prompt in self._batches(checked, role):
-            raw = model.encode(batch.texts, role, prompt)
-            made = checked_vectors(raw, batch, self._limits[role], model.name)
-            vectors.update(zip(batch.positions, made, strict=True))
-        return [vectors[position] for position in range(len(checked))]
+    def _collected(self, texts: list[str], role: Role) -> list[models.SparseVector]:
+        limit = self._limits[role]
+        return self._listed(texts, role, lambda batch, raw, name: checked_vectors(raw, batch, limit, name))
 
     # ---- the model -----------------------------------------------------------------------------------------------
 
@@ -120,6 +130,8 @@ class SparseEncoder(ModelEncoder[SparseBackend]):
 
     def _backend(self, source: Any) -> SparseBackend:
         loading = self._loading
+        if loading.backend == "onnx":
+            return OnnxSparseBackend.load(source, loading.options, loading.max_tokens, loading.precision)
         if isinstance(source, str):
             return SentenceSparseBackend.load(
                 source, loading.options, loading.max_tokens, decoder=self._decoder

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hydrant.encode.backends import BATCH_SIZE, object_name
+from hydrant.encode.backends import BATCH_SIZE, ModelBackend, object_name, own_prompt
+from hydrant.encode.loading import load_named
+from hydrant.encode.model_kinds import describe, wrong_kind
 from hydrant.encode.models import Source
-from hydrant.encode.sparse_late_models import (
-    check_positions,
-    describe,
-    load_named,
-    tokenizer_window,
-    wrong_kind,
-)
-from hydrant.encode.tokens import Window
+from hydrant.encode.tokens import Window, check_positions, window_of
 from hydrant.encode.vectors import BatchLimits
 from hydrant.errors import ConfigurationError
 
@@ -26,34 +20,10 @@ if TYPE_CHECKING:
 
 # Bytes of text in a batch on a CPU, its padding counted: larger batches only fill memory with logits.
 _CPU_BYTES = 6144
-_PROMPT_NAMES: Mapping[Role, tuple[str, ...]] = {
-    "query": ("query",),
-    "document": ("document", "passage", "corpus"),
-}
 
 
-class SparseBackend(ABC):
-    """A loaded model.
-
-    Attributes:
-        name: What messages call it.
-        limits: How large a batch suits it.
-    """
-
-    name: str
-    limits: BatchLimits = BatchLimits(BATCH_SIZE)
-
-    @abstractmethod
-    def encode(self, texts: list[str], role: Role, prompt: str) -> Any:
-        """Weights by index for each text, in any form that `checked_vectors` reads."""
-
-    def window(self, role: Role) -> Window | None:
-        """How much of a text is read; None where there is no limit or none is known."""
-        return None
-
-    def prompt(self, role: Role) -> str:
-        """The model's own prompt for that role."""
-        return ""
+class SparseBackend(ModelBackend):
+    """A loaded model of sparse vectors: `encode` returns weights by index, in any form that `checked_vectors` reads."""
 
     def vocabulary(self, role: Role, prompt: str) -> int | None:
         """How many indices the model has; None where that is not known."""
@@ -73,7 +43,7 @@ class SentenceSparseBackend(SparseBackend):
         self.name = name
         self._model = cheapened(model)
         self._windows: dict[str, Window | None] = {
-            role: _window(_reading(model, role)) for role in ("query", "document")
+            role: _window(model, role) for role in ("query", "document")
         }
         self._tokenizer = _word_tokenizer(model)
         if model.device.type == "cpu":
@@ -91,7 +61,7 @@ class SentenceSparseBackend(SparseBackend):
         """
 
         def load(source: Source, arguments: dict[str, Any]) -> SparseEncoder:
-            _check_kind(source, name, arguments, decoder=decoder)
+            check_kind(source, name, arguments, decoder=decoder)
             return _decoder(source, arguments) if decoder else _plain(source, arguments)
 
         model = load_named(name, options, load)
@@ -118,8 +88,7 @@ class SentenceSparseBackend(SparseBackend):
 
     def prompt(self, role: Role) -> str:
         """The model's own prompt for that role; its default prompt is for texts that are in neither role."""
-        own = (self._model.prompts.get(name) for name in _PROMPT_NAMES[role])
-        return next((prompt for prompt in own if prompt), "")
+        return own_prompt(self._model.prompts, role)
 
     def vocabulary(self, role: Role, prompt: str) -> int | None:
         """The length of the row for a first short text."""
@@ -148,7 +117,18 @@ class ObjectSparseBackend(SparseBackend):
         return method([prompt + text for text in texts] if prompt else texts)
 
 
-def _check_kind(source: Source, name: str, options: Mapping[str, Any], *, decoder: bool) -> None:
+def check_kind(source: Source, name: str, options: Mapping[str, Any], *, decoder: bool) -> None:
+    """Refuse a model that makes no weights over a vocabulary.
+
+    Args:
+        source: Where it lies.
+        name: What the message calls it.
+        options: How its files are found, as `ModelOptions`.
+        decoder: Whether a causal language model will do.
+
+    Raises:
+        ConfigurationError: Says what it is, and what fits it.
+    """
     found = describe(source, options)
     if found.kind not in {None, "SparseEncoder"}:
         raise wrong_kind(name, str(found.kind), "SparseEncoder")
@@ -195,7 +175,6 @@ def _decoder(source: Source, options: dict[str, Any]) -> SparseEncoder:
     network = Transformer(
         source.location,
         cache_dir=options.get("cache_folder"),
-        backend=options.get("backend", "torch"),
         transformer_task="text-generation",
         modality_config={"text": {"method": "forward", "method_output_name": "logits"}},
         module_output_name="token_embeddings",
@@ -217,9 +196,9 @@ def _reading(model: SparseEncoder, role: Role) -> Any:
     return routes[role][0] if role in routes else next(iter(routes.values()))[0]
 
 
-def _window(module: Any) -> Window | None:
-    known = tokenizer_window(module, getattr(module, "max_seq_length", None))
-    return None if known is None else Window(*known)
+def _window(model: SparseEncoder, role: Role) -> Window | None:
+    module = _reading(model, role)
+    return window_of(module, getattr(module, "max_seq_length", None))
 
 
 def _word_tokenizer(model: SparseEncoder) -> Any:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
+
+from hydrant.errors import ConfigurationError
 
 # Natural text has 1 to 6 characters a token; this many are never reached, so one cut is enough.
 _CHARACTERS_PER_TOKEN = 32
@@ -57,3 +60,25 @@ class Window:
         # A character of ASCII is at most one token; others can be several.
         fits = len(prompt) + len(text) + _ADDED_TOKENS <= self.max_tokens
         return fits and text.isascii() and prompt.isascii()
+
+
+def window_of(module: Any, max_tokens: int | None) -> Window | None:
+    """The window of a module that reads text, by its fast tokenizer; None where that or the number is not known."""
+    tokenizer = getattr(getattr(module, "tokenizer", None), "backend_tokenizer", None)
+    # A tokenizer without a limit of its own says a number beyond any text.
+    if tokenizer is None or max_tokens is None or max_tokens >= sys.maxsize:
+        return None
+    return Window(tokenizer, int(max_tokens))
+
+
+def check_positions(module: Any, name: str, **lengths: int | None) -> None:
+    """Refuse to read more tokens than a network has positions for.
+
+    Raises:
+        ConfigurationError: One of the lengths is larger.
+    """
+    most = getattr(getattr(module, "config", None), "max_position_embeddings", None)
+    for argument, length in lengths.items():
+        if isinstance(most, int) and length is not None and length > most:
+            msg = f"{argument} of {name!r} can be at most {most}, its number of positions; got {length}"
+            raise ConfigurationError(msg)

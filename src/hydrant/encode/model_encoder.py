@@ -1,40 +1,30 @@
-"""What the encoders of learned sparse vectors and of token vectors have in common."""
+"""What the encoders over a model have in common, whichever kind of vectors it makes."""
 
 from __future__ import annotations
 
 import copy
 import json
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
-from hydrant.encode.backends import BATCH_SIZE
+from hydrant.encode.backends import BATCH_SIZE, ModelBackend
 from hydrant.encode.base import Encoder, Role, mismatch
-from hydrant.encode.dense import ModelOptions
 from hydrant.encode.identity import deciding, same_vectors
 from hydrant.encode.lazy import Lazy
-from hydrant.encode.sparse_late_models import kind_of, model_record, wrong_kind
+from hydrant.encode.model_kinds import kind_of, model_record, shown_name, wrong_kind
+from hydrant.encode.onnx_backend import check_options
+from hydrant.encode.onnx_export import Precision
+from hydrant.encode.options import BackendName, check_backend, check_known, check_positive
+from hydrant.encode.query_cache import QueryCache
 from hydrant.encode.texts import checked_texts
-from hydrant.encode.tokens import Window
 from hydrant.encode.vectors import Batch, BatchLimits, length_sorted_batches
-from hydrant.errors import ConfigurationError, UnknownArgument
+from hydrant.errors import ConfigurationError
+from hydrant.threads import POOL
 
 T = TypeVar("T")
-
-
-class ModelBackend(Protocol):
-    """A loaded model, as `ModelEncoder` needs it."""
-
-    name: str
-    limits: BatchLimits
-
-    def window(self, role: Role) -> Window | None:
-        """How much of a text is read; None where there is no limit or none is known."""
-
-    def prompt(self, role: Role) -> str:
-        """The model's own prompt for that role."""
 
 
 B = TypeVar("B", bound=ModelBackend)
@@ -48,21 +38,35 @@ class Loading:
         prompts: What goes in front of a text of each role.
         max_tokens: How many tokens of a document are read.
         batch_size: How many texts go through the model at a time.
+        query_cache: How many of the last queries keep their vectors.
         options: How it is loaded, as `ModelOptions`.
+        backend: What runs it.
+        precision: What its numbers are rounded to.
     """
 
     prompts: Mapping[Role, str | None]
     max_tokens: int | None
     batch_size: int | None
+    query_cache: int
     options: Mapping[str, Any]
+    backend: BackendName = "torch"
+    precision: Precision = "fp32"
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded(Generic[B]):
-    """The models in memory and what the collection's record says of them."""
+    """The models in memory.
+
+    Attributes:
+        models: The model of each role.
+        prompts: What goes in front of a text of each role.
+        facts: What only the loaded models can tell.
+        record: What the collection's record says of them.
+    """
 
     models: Mapping[Role, B]
     prompts: Mapping[Role, str]
+    facts: Mapping[str, Any]
     record: Mapping[str, Any]
 
 
@@ -81,10 +85,14 @@ class ModelEncoder(Encoder, Generic[B]):
 
     def __init__(self, sources: Mapping[Role, Any], loading: Loading) -> None:
         check_positive(max_tokens=loading.max_tokens, batch_size=loading.batch_size)
-        self._check_options(loading.options)
+        check_known(type(self).__name__, loading.options)
+        check_backend(loading.backend, loading.precision)
+        self._queries = QueryCache(loading.query_cache)
         self._sources = {role: self._checked_source(source) for role, source in sources.items()}
-        if loading.max_tokens is not None:
-            self._refuse_on_ready(max_tokens=loading.max_tokens)
+        if loading.backend == "onnx":
+            for source in self._sources.values():
+                check_options(source, loading.options)
+        self._refuse_on_ready(max_tokens=loading.max_tokens)
         self._loading = loading
         self._pinned: Mapping[str, Any] | None = None
         self._verified = False
@@ -126,7 +134,9 @@ class ModelEncoder(Encoder, Generic[B]):
         if not same_vectors(given, record):
             raise mismatch(record, given)
         adopted = copy.copy(self)
-        adopted.__dict__.update(_pinned=dict(record), _verified=loaded is not None)
+        # The cache is its own: a vector of another model must not answer before the difference has shown.
+        queries = copy.copy(self._queries)
+        adopted.__dict__.update(_pinned=dict(record), _verified=loaded is not None, _queries=queries)
         return adopted
 
     def warm_up(self) -> None:
@@ -136,6 +146,7 @@ class ModelEncoder(Encoder, Generic[B]):
     def close(self) -> None:
         """Let go of the model; the next use loads it again. A model that was handed in stays with its owner."""
         self._lazy.clear()
+        self._queries.clear()
 
     # ---- for the encoders ----------------------------------------------------------------------------------------
 
@@ -149,22 +160,56 @@ class ModelEncoder(Encoder, Generic[B]):
 
     @abstractmethod
     def _facts(self, models: Mapping[Role, B], prompts: Mapping[Role, str]) -> dict[str, Any]:
-        """What only the loaded models can tell: the values of `told`.
+        """What only the loaded models can tell: the values of `told`, and what else `_in_batches` needs to know.
 
         Raises:
             ConfigurationError: The settings do not fit the models, or these do not fit each other.
         """
 
-    def _batches(self, texts: list[str], role: Role) -> Iterator[tuple[Batch, B, str]]:
-        """All texts in batches of like length, each with the model and the prompt that it goes through with."""
+    def _recorded(self, source: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What the record says of a model, without loading it."""
+        return model_record(source, options)
+
+    def _in_batches(
+        self, texts: list[str], role: Role, encode: Callable[[Batch, Any, Loaded[B]], None]
+    ) -> None:
+        """Hand all texts on in batches of like length, several side by side where the model computes them so.
+
+        Args:
+            texts: Checked texts.
+            role: What they are.
+            encode: Takes a batch, what the model made of it, and the models; it keeps what comes of that.
+        """
         loaded = self._loaded()
-        model, prompt = loaded.models[role], loaded.prompts[role]
+        model = loaded.models[role]
         window = model.window(role)
         readable = texts if window is None else [window.cut(text) for text in texts]
         given = self._loading.batch_size
         limits = model.limits if given is None else BatchLimits(given)
-        for batch in length_sorted_batches(readable, limits):
-            yield batch, model, prompt
+
+        def encoded(batch: Batch) -> None:
+            encode(batch, model.encode(batch.texts, role, loaded.prompts[role]), loaded)
+
+        batches = length_sorted_batches(readable, limits.shared(len(texts), model.workers))
+        POOL.map(encoded, batches, at_once=model.workers)
+
+    def _listed(
+        self, texts: list[str], role: Role, made: Callable[[Batch, Any, str], Sequence[T]]
+    ) -> list[T]:
+        """One item for each text, in their order.
+
+        Args:
+            texts: Checked texts.
+            role: What they are.
+            made: The items of a batch, from the texts, what the model returned, and the model's name.
+        """
+        items: dict[int, T] = {}
+
+        def keep(batch: Batch, raw: Any, loaded: Loaded[B]) -> None:
+            items.update(zip(batch.positions, made(batch, raw, loaded.models[role].name), strict=True))
+
+        self._in_batches(texts, role, keep)
+        return [items[position] for position in range(len(texts))]
 
     def _loaded(self) -> Loaded[B]:
         loaded: Loaded[B] = self._lazy.get()
@@ -192,26 +237,30 @@ class ModelEncoder(Encoder, Generic[B]):
         models: dict[Role, B] = {"query": query, "document": document}
         own = self._loading.prompts
         prompts = {role: _given(own[role], models[role].prompt(role)) for role in models}
+        facts = self._facts(models, prompts)
         window = document.window("document")
         known = {
+            **({} if document.precision is None else {"precision": document.precision}),
+            **{name: facts[name] for name in self.told},
             "prompts": prompts,
             "max_tokens": None if window is None else window.max_tokens,
-            **self._facts(models, prompts),
         }
-        return Loaded(models, prompts, {**self._named(), **known})
+        return Loaded(models, prompts, facts, {**self._named(), **known})
 
     def _named(self) -> dict[str, Any]:
         """What can be said of the vectors without loading a model."""
         options = self._loading.options
-        named: dict[str, Any] = {"encoder": self.label, **model_record(self._sources["document"], options)}
+        named: dict[str, Any] = {"encoder": self.label, **self._recorded(self._sources["document"], options)}
         if "query" in self._sources:
-            named["query"] = model_record(self._sources["query"], options)
+            named["query"] = self._recorded(self._sources["query"], options)
         return {**named, **self._settings()}
 
     def _foreseen(self, record: Mapping[str, Any]) -> dict[str, Any]:
         """The own record, with what only the loaded model can tell as a collection's record has it."""
         told = {key: record[key] for key in ("max_tokens", *self.told) if key in record}
         foreseen = {**told, **self._named()}
+        if record.get("precision") == self._loading.precision == "int8":
+            foreseen["precision"] = "int8"
         stored = record.get("prompts", {})
         own = self._loading.prompts
         foreseen["prompts"] = {role: _given(prompt, stored.get(role)) for role, prompt in own.items()}
@@ -224,14 +273,11 @@ class ModelEncoder(Encoder, Generic[B]):
             role: source if isinstance(source, str) else id(source) for role, source in self._sources.items()
         }
         loading = self._loading
-        fed = [dict(loading.prompts), loading.max_tokens, deciding(loading.options)]
+        fed = [dict(loading.prompts), loading.max_tokens, loading.precision, deciding(loading.options)]
         return json.dumps([self.label, names, fed, self._settings()], sort_keys=True)
 
     def __repr__(self) -> str:
-        shown = {
-            role: source if isinstance(source, str) else model_record(source, {})["model"]
-            for role, source in self._sources.items()
-        }
+        shown = {role: shown_name(source) for role, source in self._sources.items()}
         query = f", query_model={shown['query']!r}" if "query" in shown else ""
         return f"{type(self).__name__}({shown['document']!r}{query})"
 
@@ -247,6 +293,11 @@ class ModelEncoder(Encoder, Generic[B]):
                 )
                 raise ConfigurationError(msg)
             return model
+        self._check_object(model)
+        return model
+
+    def _check_object(self, model: Any) -> None:
+        """Refuse what is not a model for this encoder."""
         kind = kind_of(model)
         if kind is not None and kind not in self.accepts:
             raise wrong_kind(type(model).__name__, kind, type(self).__name__)
@@ -255,26 +306,6 @@ class ModelEncoder(Encoder, Generic[B]):
                 f"model must be a name, a folder, one of {', '.join(sorted(self.accepts))} of sentence-transformers, or "
                 f"an object with encode_query and encode_document; got {type(model).__name__}"
             )
-            raise ConfigurationError(msg)
-        return model
-
-    def _check_options(self, options: Mapping[str, Any]) -> None:
-        known = ModelOptions.__annotations__
-        for name in options:
-            if name not in known:
-                msg = f"{type(self).__name__} has no argument {name!r}; how a model is loaded is set by {', '.join(known)}"
-                raise UnknownArgument(msg)
-
-
-def check_positive(**numbers: int | None) -> None:
-    """Refuse what is neither None nor a whole number of at least 1.
-
-    Raises:
-        ConfigurationError: Names the argument and its value.
-    """
-    for name, number in numbers.items():
-        if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
-            msg = f"{name} must be a whole number of at least 1; got {number!r}"
             raise ConfigurationError(msg)
 
 

@@ -1,21 +1,19 @@
-"""Which kind of model something is, and loading one of sentence-transformers by name."""
+"""Which kind of model something is, and what a record says of it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from hydrant.encode.backends import object_name, without_bars
+from hydrant.encode.backends import object_name
 from hydrant.encode.identity import source_record
-from hydrant.encode.models import Source, find_model
-from hydrant.errors import ConfigurationError, HydrantError, ModelNotFound
-
-T = TypeVar("T")
+from hydrant.encode.models import Source
+from hydrant.errors import ConfigurationError
 
 # What each of the library's classes is, and which of our encoders it is for.
 _KINDS: Mapping[str, tuple[str, str]] = {
@@ -75,26 +73,6 @@ def wrong_kind(model: str, kind: str, encoder: str) -> ConfigurationError:
     return ConfigurationError(f"model {model!r} is {what}, and {encoder} cannot use it; use {fits} instead")
 
 
-def load_named(name: str, options: Mapping[str, Any], load: Callable[[Source, dict[str, Any]], T]) -> T:
-    """Load a model from wherever it is.
-
-    Args:
-        name: A folder, or a name on the hub.
-        options: How it is loaded, as `ModelOptions`.
-        load: Loads from a place with the options it is given.
-
-    Raises:
-        ModelNotFound: It is nowhere, or what is there cannot be loaded.
-    """
-    source = find_model(name, options)
-    if source.complete:
-        return _loaded_from(source, name, options, load)
-    try:
-        return _loaded_from(source, name, options, load)
-    except ModelNotFound:
-        return _loaded_from(find_model(name, options, use_cache=False), name, options, load)
-
-
 def model_record(source: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     """What a record says of a model, without loading it.
 
@@ -105,47 +83,19 @@ def model_record(source: Any, options: Mapping[str, Any]) -> dict[str, Any]:
         return source_record(source, options)
     if kind_of(source) is None:
         return {"model": object_name(source), "object": True}
-    path = getattr(getattr(source.transformers_model, "config", None), "_name_or_path", None)
+    path = _origin(source)
     if path and not _has_own_weights(source):
-        return source_record(str(path), options)
-    name = str(path) if path else f"{type(source).__module__}.{type(source).__qualname__}"
-    return {"model": name, "object": True, "weights": _weights_in_memory(source)}
+        return source_record(path, options)
+    return {"model": shown_name(source), "object": True, "weights": _weights_in_memory(source)}
 
 
-def tokenizer_window(module: Any, max_tokens: int | None) -> tuple[Any, int] | None:
-    """The fast tokenizer of a module that reads text and how many tokens it reads; None where one is not known."""
-    tokenizer = getattr(getattr(module, "tokenizer", None), "backend_tokenizer", None)
-    # A tokenizer without a limit of its own says a number beyond any text.
-    unlimited = max_tokens is None or max_tokens >= sys.maxsize
-    return None if tokenizer is None or unlimited or max_tokens is None else (tokenizer, int(max_tokens))
-
-
-def check_positions(module: Any, name: str, **lengths: int | None) -> None:
-    """Refuse to read more tokens than a network has positions for.
-
-    Raises:
-        ConfigurationError: One of the lengths is larger.
-    """
-    most = getattr(getattr(module, "config", None), "max_position_embeddings", None)
-    for argument, length in lengths.items():
-        if isinstance(most, int) and length is not None and length > most:
-            msg = f"{argument} of {name!r} can be at most {most}, its number of positions; got {length}"
-            raise ConfigurationError(msg)
-
-
-def _loaded_from(
-    source: Source, name: str, options: Mapping[str, Any], load: Callable[[Source, dict[str, Any]], T]
-) -> T:
-    from safetensors import SafetensorError
-
-    try:
-        with without_bars(silent=source.local_only):
-            return load(source, {**options, "local_files_only": source.local_only})
-    except HydrantError:
-        raise
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-        msg = f"model {name!r} could not be loaded from {source.location!r}: {error}"
-        raise ModelNotFound(msg) from error
+def shown_name(source: Any) -> str:
+    """What messages call a model: its name, what a ready one was loaded from, or its class."""
+    if isinstance(source, str):
+        return source
+    if kind_of(source) is None:
+        return object_name(source)
+    return _origin(source) or f"{type(source).__module__}.{type(source).__qualname__}"
 
 
 def _found(source: Source, file: str, options: Mapping[str, Any]) -> str | None:
@@ -174,6 +124,12 @@ def _json(source: Source, file: str, options: Mapping[str, Any]) -> Mapping[str,
         return {}
     content = json.loads(Path(path).read_text(encoding="utf-8"))
     return content if isinstance(content, dict) else {}
+
+
+def _origin(model: Any) -> str:
+    """What a ready model was loaded from; "" where that is not known."""
+    path = getattr(getattr(model.transformers_model, "config", None), "_name_or_path", None)
+    return str(path) if path else ""
 
 
 def _has_own_weights(model: Any) -> bool:
