@@ -21,7 +21,27 @@ if TYPE_CHECKING:
     from hydrant.encode.muvera import MuveraEncoder as MuveraEncoder
     from hydrant.encode.sparse import SparseEncoder as SparseEncoder
     from hydrant.encode.views import ViewEncoder as ViewEncoder
+    from hydrant.expand.base import LlmExpansion as LlmExpansion
+    from hydrant.expand.cache import DiskCache as DiskCache
+    from hydrant.expand.cache import ExpansionCache as ExpansionCache
+    from hydrant.expand.cache import MemoryCache as MemoryCache
+    from hydrant.expand.family import ContextQuery as ContextQuery
+    from hydrant.expand.family import Keywords as Keywords
+    from hydrant.expand.family import MultiQuery as MultiQuery
+    from hydrant.expand.family import ReasonFirst as ReasonFirst
+    from hydrant.expand.family import StepBack as StepBack
+    from hydrant.expand.gate import Gate as Gate
+    from hydrant.expand.gate import PredictorGate as PredictorGate
+    from hydrant.expand.hyde import Hyde as Hyde
     from hydrant.facade import Collection as Collection
+    from hydrant.generate.base import TextGenerator as TextGenerator
+    from hydrant.generate.function import CallableGenerator as CallableGenerator
+    from hydrant.generate.local_llama import LlamaCppGenerator as LlamaCppGenerator
+    from hydrant.generate.local_transformers import TransformersGenerator as TransformersGenerator
+    from hydrant.generate.openai_chat import OpenAIGenerator as OpenAIGenerator
+    from hydrant.generate.requests import Generation as Generation
+    from hydrant.generate.requests import GenerationRequest as GenerationRequest
+    from hydrant.generate.requests import Message as Message
     from hydrant.ingest.chunk import Chunker as Chunker
     from hydrant.ingest.report import IndexReport as IndexReport
     from hydrant.pipeline import Pipeline as Pipeline
@@ -44,12 +64,15 @@ if TYPE_CHECKING:
     from hydrant.retrieve.fusion import Rrf as Rrf
     from hydrant.retrieve.retriever import Retriever as Retriever
     from hydrant.types import Degradation as Degradation
+    from hydrant.types import Expansion as Expansion
     from hydrant.types import Hit as Hit
     from hydrant.types import Passage as Passage
     from hydrant.types import Query as Query
     from hydrant.types import SearchResult as SearchResult
     from hydrant.types import SearchState as SearchState
     from hydrant.types import StageScore as StageScore
+    from hydrant.types import Turn as Turn
+    from hydrant.types import Usage as Usage
 
 __version__ = "0.1.0"
 
@@ -58,33 +81,51 @@ _HOMES = {
     "Average": "hydrant.retrieve.feedback_methods",
     "Bm25Encoder": "hydrant.encode.bm25",
     "Boost": "hydrant.retrieve.boosts",
+    "CallableGenerator": "hydrant.generate.function",
     "Chunker": "hydrant.ingest.chunk",
     "Collection": "hydrant.facade",
     "CombMnz": "hydrant.retrieve.fusion",
     "CombSum": "hydrant.retrieve.fusion",
+    "ContextQuery": "hydrant.expand.family",
     "Convex": "hydrant.retrieve.fusion",
     "Dbsf": "hydrant.retrieve.fusion",
     "Degradation": "hydrant.types",
     "DenseEncoder": "hydrant.encode.dense",
+    "DiskCache": "hydrant.expand.cache",
     "EdgeClient": "hydrant.edge",
     "Encoder": "hydrant.encode.base",
-    "Feedback": "hydrant.retrieve.feedback",
-    "FeedbackMethod": "hydrant.retrieve.feedback_methods",
-    "GroupBy": "hydrant.retrieve.after",
+    "Expansion": "hydrant.types",
+    "ExpansionCache": "hydrant.expand.cache",
     "FastEmbedEncoder": "hydrant.encode.fastembed",
     "FastEmbedSparseEncoder": "hydrant.encode.fastembed",
+    "Feedback": "hydrant.retrieve.feedback",
+    "FeedbackMethod": "hydrant.retrieve.feedback_methods",
+    "Gate": "hydrant.expand.gate",
+    "Generation": "hydrant.generate.requests",
+    "GenerationRequest": "hydrant.generate.requests",
+    "GroupBy": "hydrant.retrieve.after",
     "Hit": "hydrant.types",
+    "Hyde": "hydrant.expand.hyde",
     "IndexReport": "hydrant.ingest.report",
-    "Matching": "hydrant.retrieve.boosts",
-    "Mmr": "hydrant.retrieve.after",
+    "Keywords": "hydrant.expand.family",
     "LateEncoder": "hydrant.encode.late",
+    "LlamaCppGenerator": "hydrant.generate.local_llama",
+    "LlmExpansion": "hydrant.expand.base",
+    "Matching": "hydrant.retrieve.boosts",
+    "MemoryCache": "hydrant.expand.cache",
+    "Message": "hydrant.generate.requests",
+    "Mmr": "hydrant.retrieve.after",
+    "MultiQuery": "hydrant.expand.family",
     "MuveraEncoder": "hydrant.encode.muvera",
+    "OpenAIGenerator": "hydrant.generate.openai_chat",
     "Passage": "hydrant.types",
     "PayloadMap": "hydrant.collection.payload",
     "Pipeline": "hydrant.pipeline",
     "Popularity": "hydrant.retrieve.boosts",
+    "PredictorGate": "hydrant.expand.gate",
     "QdrantFeedback": "hydrant.retrieve.feedback_methods",
     "Query": "hydrant.types",
+    "ReasonFirst": "hydrant.expand.family",
     "Recency": "hydrant.retrieve.boosts",
     "Retriever": "hydrant.retrieve.retriever",
     "Rocchio": "hydrant.retrieve.feedback_methods",
@@ -94,6 +135,11 @@ _HOMES = {
     "SparseEncoder": "hydrant.encode.sparse",
     "Stage": "hydrant.pipeline",
     "StageScore": "hydrant.types",
+    "StepBack": "hydrant.expand.family",
+    "TextGenerator": "hydrant.generate.base",
+    "TransformersGenerator": "hydrant.generate.local_transformers",
+    "Turn": "hydrant.types",
+    "Usage": "hydrant.types",
     "ViewEncoder": "hydrant.encode.views",
 }
 

@@ -58,6 +58,17 @@ class CallableGenerator(TextGenerator):
         calls = [lambda: self._aonce(request.text)] * request.samples
         return await agather(calls, request.needed, request.timeout, self._at_once)
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CallableGenerator):
+            return NotImplemented
+        return self._settings() == other._settings()
+
+    def __hash__(self) -> int:
+        return hash(self._settings())
+
+    def _settings(self) -> tuple[Any, ...]:
+        return self._function, self._model, self._at_once
+
     def _once(self, prompt: str) -> Generation:
         answer = self._function(prompt)
         # This runs in a thread of the pool, in which no event loop is.

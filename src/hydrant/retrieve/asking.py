@@ -15,6 +15,7 @@ from hydrant.errors import InputError
 from hydrant.flow import Flow
 from hydrant.retrieve.after import Mmr
 from hydrant.retrieve.boosts import Boost, Context, formula
+from hydrant.retrieve.expanding import Expanded, expand
 from hydrant.retrieve.request import Ask, Level
 from hydrant.retrieve.vectors import checked_query
 from hydrant.types import Query
@@ -63,17 +64,22 @@ class Asking:
     def ask(self, query: Query, name: str) -> Flow[Ask]:
         """What one source is asked."""
         source = self.collection.sources[name]
-        vector = query.vectors.get(name)
-        if vector is None:
-            vector = (yield Encode(source.encoder, [query.text], "query"))[0]
+        given = query.vectors.get(name)
+        vector = (yield Encode(source.encoder, [query.text], "query"))[0] if given is None else given
+        expanded = Expanded(checked_query(vector, source.encoder.kind, self.collection.profile, source))
+        if given is None and query.expansions:
+            expanded = yield from expand(query, expanded.vector, source, self.collection)
         return Ask(
             source=name,
             using=source.vector or None,
-            vector=checked_query(vector, source.encoder.kind, self.collection.profile, source),
+            vector=expanded.vector,
             threshold=self.thresholds.get(name),
             depth=self.depth.get(name, DEFAULT_DEPTH) if isinstance(self.depth, Mapping) else self.depth,
             params=self._params(source),
             ranks=not source.encoder.graph,
+            others=expanded.others,
+            best=expanded.best,
+            missing=expanded.missing,
         )
 
     def boosted(self, boosts: Sequence[Boost], query: Query) -> Level:

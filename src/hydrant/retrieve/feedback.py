@@ -9,10 +9,10 @@ from typing import Any, Literal
 from qdrant_client import models
 
 from hydrant.collection.sources import Source
-from hydrant.encode.base import Encode
 from hydrant.errors import ConfigurationError
 from hydrant.flow import Flow
 from hydrant.pipeline import Stage
+from hydrant.retrieve.asking import Asking
 from hydrant.retrieve.checks import measures_distance
 from hydrant.retrieve.feedback_methods import Example, FeedbackMethod, Rocchio
 from hydrant.retrieve.fusion import interpolate
@@ -81,10 +81,13 @@ class Feedback(Stage):
         sources = [source for source in map(self._source, self.retriever.sources) if self._moves(source)]
         stored = yield from self._vectors(state.hits, sources)
         vectors = dict(state.query.vectors)
+        again_by = self.retriever
+        asking = Asking(again_by.collection, again_by.depth, again_by.thresholds, again_by.params)
         for source in sources:
             asked = vectors.get(source.name)
             if asked is None:
-                asked = (yield Encode(source.encoder, [state.query.text], "query"))[0]
+                # What moves is the query as it is asked, with its expansions.
+                asked = (yield from asking.ask(state.query, source.name)).vector
             vectors[source.name] = self._moved(asked, source, state.hits, stored)
         again = SearchState(replace(state.query, vectors=vectors))
         found: SearchState = yield self.retriever.flow(again)

@@ -72,7 +72,8 @@ class Search:
         query = None if self.fusion is None else self._there()
         if self.fusion is not None and query is None:
             return self._fused_here(self.fusion, page)
-        if self.fusion is None and self.builder.rescore is None and not self.builder.following:
+        plain = not any(ask.others for ask in self.builder.asks)
+        if self.fusion is None and self.builder.rescore is None and not self.builder.following and plain:
             # One source finds as many as are wanted: nothing depends on a depth.
             return self._ranked_there(query, 1, page)
         levels = depths(page, max(self._depth, page.limit))
@@ -167,6 +168,8 @@ class Search:
         return (yield from self._with_payloads(shown, _stage_scores(own, [each for each, _ in shown])))
 
     def _is_distance(self, name: str) -> bool:
+        if self.builder.ranks_by_several(name):
+            return False
         vector = self.collection.profile.dense.get(self.collection.sources[name].vector)
         return vector is not None and not vector.more_is_better
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from qdrant_client import models
 
+from hydrant.retrieve.fusion import Rrf
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -21,6 +23,9 @@ class Ask:
         depth: How many candidates it contributes.
         params: Qdrant's search parameters, such as `hnsw_ef` or `exact`.
         ranks: Whether it only ranks what the other sources found, because its vectors have no index.
+        others: Further vectors that are asked for; the source's ranking is made of theirs and the query vector's.
+        best: Whether the best similarity to any of these vectors ranks, instead of a fusion of their rankings.
+        missing: Why expansions of the query are not in it; None where all are.
     """
 
     source: str
@@ -30,6 +35,9 @@ class Ask:
     depth: int = 100
     params: models.SearchParams | None = None
     ranks: bool = False
+    others: tuple[Any, ...] = ()
+    best: bool = False
+    missing: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +82,10 @@ class Level:
     threshold: float | None = None
 
 
+# How the rankings by several vectors of one source become one.
+_FUSED = Rrf().query()
+
+
 @dataclass(frozen=True, slots=True)
 class RequestBuilder:
     """Builds the requests of one search; every part of each carries the whole filter.
@@ -103,6 +115,11 @@ class RequestBuilder:
         """How many candidates all sources together can contribute."""
         return sum(ask.depth for ask in self.asks)
 
+    def ranks_by_several(self, source: str) -> bool:
+        """Whether a source's ranking is made of those by several vectors, so that its scores are no distances."""
+        asks = self.asks if self.rescore is None else (*self.asks, self.rescore)
+        return any(ask.source == source and ask.others for ask in asks)
+
     def alone(self, ask: Ask, part: Part) -> models.QueryRequest:
         """One source by itself."""
         return self._request(self._of(ask), part)
@@ -130,8 +147,19 @@ class RequestBuilder:
 
     def _of(self, ask: Ask) -> Level:
         finders = [other for other in self.asks if not other.ranks] if ask.ranks else []
-        return Level(
-            ask.vector, ask.using, self._candidates(finders) if finders else None, ask.params, ask.threshold
+        prefetch = self._candidates(finders) if finders else None
+        if not ask.others:
+            return Level(ask.vector, ask.using, prefetch, ask.params, ask.threshold)
+        vectors = (ask.vector, *ask.others)
+        if ask.best and ask.threshold is None:
+            return Level(_best_of(vectors), ask.using, prefetch, ask.params)
+        levels = [Level(vector, ask.using, prefetch, ask.params, ask.threshold) for vector in vectors]
+        lists = [self._prefetch(level, ask.depth) for level in levels]
+        # Whatever any of the vectors finds above the threshold has a best similarity above it.
+        return (
+            Level(_best_of(vectors), ask.using, lists, ask.params)
+            if ask.best
+            else Level(_FUSED, prefetch=lists)
         )
 
     def _candidates(self, asks: Sequence[Ask]) -> list[models.Prefetch]:
@@ -164,3 +192,12 @@ class RequestBuilder:
             with_payload=part.payload,
             with_vector=list(part.vectors) if part.vectors else None,
         )
+
+
+def _best_of(vectors: Sequence[Any]) -> models.RecommendQuery:
+    """Ranks by the best similarity to any of the vectors; the scores are on a scale of Qdrant's own."""
+    return models.RecommendQuery.model_construct(
+        recommend=models.RecommendInput.model_construct(
+            positive=list(vectors), negative=None, strategy=models.RecommendStrategy.BEST_SCORE
+        )
+    )

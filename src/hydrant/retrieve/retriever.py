@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 DEFAULT_FUSION = Convex()
 BOOST = "boost"
 DIVERSITY = "diversity"
+EXPANSION = "expansion"
 
 
 @dataclass(frozen=True, slots=True, eq=True)
@@ -106,6 +107,9 @@ class Retriever(Stage):
         for silent in sorted(set(self.sources) - {ask.source for ask in asks}):
             reason = "the query has no words that this source could look for"
             state = state.with_degradation(Degradation(silent, reason))
+        for ask in asks:
+            if ask.missing is not None:
+                state = state.with_degradation(Degradation(EXPANSION, ask.missing))
         if not asks:
             return state.with_hits(())
         builder = yield from self._builder(asking, query, asks, condition)
@@ -165,7 +169,12 @@ class Retriever(Stage):
             fusion=self.fusion if fuses else None,
             threshold=self.thresholds.get(FUSION),
             explain=self.explain,
-            descending=fuses or not measures_distance(self.collection, ranks) or self.after.mmr is not None,
+            descending=(
+                fuses
+                or self.after.mmr is not None
+                or builder.ranks_by_several(ranks)
+                or not measures_distance(self.collection, ranks)
+            ),
             diverse=self.after.mmr is not None,
             group=self.after.group,
         )

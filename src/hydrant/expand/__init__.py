@@ -1,0 +1,1 @@
+"""Queries expanded before they are searched with: HyDE and its family, the gate, the cache."""
