@@ -276,7 +276,7 @@ def test_llama_failures_are_ours(llama):
 def test_llama_without_its_package_or_its_file_says_what_to_do(llama, monkeypatch, tmp_path):
     with pytest.raises(ModelNotFound, match="no model file"):
         LlamaCppGenerator(tmp_path / "none.gguf").warm_up()
-    with pytest.raises(ConfigurationError, match="must be a .gguf file"):
+    with pytest.raises(ConfigurationError, match=r"must be a .gguf file"):
         LlamaCppGenerator("model.bin")
     monkeypatch.setitem(sys.modules, "llama_cpp", None)
     with pytest.raises(MissingDependency, match=r"pip install 'hydrant-rag\[llama-cpp\]'"):

@@ -34,8 +34,8 @@ _SLOT = re.compile(r"\{(\w*)\}")
 _BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 # What a chat template is made of. Tokenizers read these as borders between turns wherever they stand.
 _BORDERS = re.compile(
-    r"<\|[^<>]{0,80}\|>"
-    r"|</?\s*(?:s|bos|eos|pad|unk|system|user|assistant|think|thinking|start_of_turn|end_of_turn|question|history|query"
+    r"<[|｜][^<>]{0,80}[|｜]>"
+    r"|</?(?:s|bos|eos|pad|unk|system|user|assistant|think|thinking|start_of_turn|end_of_turn|question|history|query"
     r"|<SYS>)\s*/?>>?"
     r"|\[/?(?:INST|SYS|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS)\]",
     re.IGNORECASE,
