@@ -96,7 +96,8 @@ class RequestBuilder:
     Attributes:
         asks: What each source is asked.
         condition: The caller's filter with the tenant's condition in it.
-        rescore: What ranks the candidates of all sources, instead of a fusion.
+        rescore: What ranks the candidates of all sources, instead of a fusion; by its own query vector alone, like a
+            reranker.
         following: What ranks the result after that, one after the other: boosts, diversity.
     """
 
@@ -117,8 +118,7 @@ class RequestBuilder:
 
     def ranks_by_several(self, source: str) -> bool:
         """Whether a source's ranking is made of those by several vectors, so that its scores are no distances."""
-        asks = self.asks if self.rescore is None else (*self.asks, self.rescore)
-        return any(ask.source == source and ask.others for ask in asks)
+        return any(ask.source == source and ask.others for ask in self.asks)
 
     def alone(self, ask: Ask, part: Part) -> models.QueryRequest:
         """One source by itself."""
