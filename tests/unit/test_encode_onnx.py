@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hydrant import DenseEncoder
+from hydrant import DenseEncoder, LateEncoder, SparseEncoder
 from hydrant.encode import onnx_backend, onnx_cache, onnx_export, onnx_runtime
 from hydrant.encode.onnx_runtime import Wanted, open_model
 from hydrant.encode.records import encoder_from_record
@@ -26,6 +26,7 @@ from hydrant.errors import (
     MissingDependency,
     ModelNotFound,
     StorageError,
+    UnknownArgument,
 )
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
@@ -86,15 +87,6 @@ def no_export(monkeypatch):
         raise AssertionError("exported again")
 
     monkeypatch.setattr(onnx_network, "load_network", refuse)
-
-
-def entry_of(cache, encoder_precision):
-    """The folder of MiniLM in that precision, by what its manifest says of its size."""
-    folders = {
-        (folder / "model.onnx").stat().st_size: folder for folder in cache.iterdir() if folder.name[0] != "."
-    }
-    large = [folder for size, folder in sorted(folders.items()) if size > 40_000_000]
-    return large[0] if encoder_precision == "int8" else large[-1]
 
 
 # ---- the vectors -----------------------------------------------------------------------------------------------------
@@ -207,25 +199,80 @@ def test_other_pooling_linear_layers_and_prompts_are_exported_too(tiny):
     assert exported.dimensions == 24
 
 
-def test_learned_sparse_terms_are_those_of_the_library():
+@pytest.fixture(scope="module")
+def splade():
     folder = SHARED / "models" / "splade-tiny"
     if not folder.is_dir():
         pytest.skip("needs the model splade-tiny in shared/models beside the repository")
-    from sentence_transformers import SparseEncoder
-
-    model = open_model(Wanted(str(folder), "terms"))
-    texts = ["vitamin d and the heart", "rotate the keys", "a"]
-    expected = SparseEncoder(str(folder), device="cpu").encode(texts, convert_to_sparse_tensor=False).numpy()
-    np.testing.assert_allclose(model(texts), expected, atol=1e-4)
-    assert model.agreement > 0.9999
+    return str(folder)
 
 
-def test_cross_encoders_scores_are_those_of_the_library(tmp_path, minilm):
+def rows_of(vectors):
+    rows = np.zeros((len(vectors), 30522), dtype=np.float32)
+    for row, vector in zip(rows, vectors, strict=True):
+        row[vector.indices] = vector.values
+    return rows
+
+
+def test_learned_sparse_terms_are_those_of_torch(splade):
+    texts = [*TEXTS, "vitamin d and the heart", "rotate the keys"]
+    torch_made = SparseEncoder(splade, device="cpu")
+    exported = SparseEncoder(splade, backend="onnx", query_prompt="find: ")
+    expected = rows_of(torch_made.encode_document(texts))
+    np.testing.assert_allclose(rows_of(exported.encode_document(texts)), expected, atol=1e-4)
+    (query,) = exported.encode_query(["keys"])
+    np.testing.assert_allclose(
+        rows_of([query]), rows_of(torch_made.encode_document(["find: keys"])), atol=1e-4
+    )
+    record = {**torch_made.record(), "prompts": {"query": "find: ", "document": ""}}
+    assert exported.record() == record
+    long = ["keys " * 509, "keys " * 511]
+    assert exported.count_truncated(long) == torch_made.count_truncated(long) == 1
+    indices = [2003, 30521, 30522, -1, *query.indices]
+    assert exported.terms([], indices) == torch_made.terms([], indices)
+
+    small = SparseEncoder(splade, backend="onnx", precision="int8", max_terms=5)
+    pruned = small.encode_document(texts)
+    assert max(len(vector.indices) for vector in pruned) == 5
+    whole = rows_of(SparseEncoder(splade, backend="onnx", precision="int8").encode_document(texts))
+    lengths = np.linalg.norm(whole, axis=1) * np.linalg.norm(expected, axis=1)
+    cosines = (whole * expected).sum(axis=1) / np.maximum(lengths, 1e-9)
+    assert 0.95 < cosines[lengths > 0].min() < 0.99999  # close, and quantized indeed
+    assert encoder_from_record(small.record()).record() == small.record()
+
+
+def test_dense_model_is_not_exported_as_a_sparse_one(minilm):
+    with pytest.raises(ConfigurationError, match=r"one dense vector a text.*use DenseEncoder instead"):
+        SparseEncoder(minilm, backend="onnx").warm_up()
+
+
+def test_model_whose_queries_are_looked_up_is_not_exported(splade, tmp_path):
+    import torch
+    from sentence_transformers import SparseEncoder as Library
+    from sentence_transformers.base.modules import Router, Transformer
+    from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding, SpladePooling
+
+    network = Transformer(splade, transformer_task="fill-mask")
+    table = SparseStaticEmbedding(network.tokenizer, torch.ones(30522), frozen=True)
+    router = Router.for_query_document([table], [network, SpladePooling("max")])
+    Library(modules=[router], device="cpu").save(str(tmp_path), create_model_card=False)
+    with pytest.raises(ConfigurationError, match=r"module Router in the place of the transformer.*'torch'"):
+        SparseEncoder(tmp_path, backend="onnx").warm_up()
+
+
+def test_text_without_terms_agrees_with_itself():
+    nothing, something = np.zeros((1, 3), dtype=np.float32), np.ones((1, 3), dtype=np.float32)
+    assert onnx_export.agreement(nothing, nothing).tolist() == [1.0]
+    assert onnx_export.agreement(nothing, something).tolist() == [0.0]
+
+
+def test_cross_encoders_scores_are_those_of_the_library(tmp_path, tiny):
     import torch
     from sentence_transformers import CrossEncoder
 
     torch.manual_seed(3)
-    CrossEncoder(minilm, num_labels=1, device="cpu", local_files_only=True).save_pretrained(str(tmp_path))
+    base = str(Path(tiny).parent / "base")
+    CrossEncoder(base, num_labels=1, device="cpu", local_files_only=True).save_pretrained(str(tmp_path))
     pairs = [
         ["keys", "rotate the keys"],
         ["keys", "a text that has nothing to do with any of it " * 9],
@@ -262,6 +309,22 @@ def test_parts_that_no_graph_can_hold_are_named(minilm):
         _check("some/model", first, [])
 
 
+@pytest.fixture(scope="module")
+def tiny_int8(tiny, cache):
+    """The small model in 8 bits, quantized from its export in float32, which is there too."""
+    DenseEncoder(tiny, backend="onnx").warm_up()
+    encoder = DenseEncoder(tiny, backend="onnx", precision="int8", query_cache=0)
+    encoder.warm_up()
+    return encoder
+
+
+@pytest.fixture
+def tiny_entry(tiny, tiny_int8):
+    """The folder of that in the cache."""
+    wanted = Wanted(tiny, "sentence", "int8")
+    return onnx_cache.cache_folder() / onnx_cache.key_of(onnx_runtime._parts(tiny, wanted, {}))
+
+
 # ---- the cache -------------------------------------------------------------------------------------------------------
 
 
@@ -292,46 +355,43 @@ print(vector[:4])
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "manifest.json"])
-def test_damaged_export_is_made_again_with_one_log_line(minilm, int8, cache, caplog, no_export, name):
-    file = entry_of(cache, "int8") / name
+def test_damaged_export_is_made_again_with_one_log_line(tiny, tiny_int8, tiny_entry, caplog, no_export, name):
+    file = tiny_entry / name
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 0xFF
     file.write_bytes(content if name == "model.onnx" else content[:-20])
     with caplog.at_level(logging.WARNING, logger="hydrant"):
-        (vector,) = DenseEncoder(minilm, backend="onnx", precision="int8").encode_query(["keys"])
+        (vector,) = DenseEncoder(tiny, backend="onnx", precision="int8").encode_query(["keys"])
     assert [
         record.message for record in caplog.records if "is damaged: it is exported again" in record.message
     ]
     assert len(caplog.records) == 1
-    np.testing.assert_allclose(vector, int8.encode_query(["keys"])[0], atol=1e-6)
+    np.testing.assert_allclose(vector, tiny_int8.encode_query(["keys"])[0], atol=1e-6)
     assert onnx_cache.read(file.parent) is not None
 
 
-def test_export_that_computes_something_else_is_made_again(minilm, int8, cache, caplog, no_export):
-    manifest = entry_of(cache, "int8") / "manifest.json"
+def test_export_that_computes_something_else_is_made_again(tiny, tiny_int8, tiny_entry, caplog, no_export):
+    manifest = tiny_entry / "manifest.json"
     content = json.loads(manifest.read_text(encoding="utf-8"))
     content["facts"]["check"] = content["facts"]["check"][::-1]
     manifest.write_text(json.dumps(content), encoding="utf-8")
     with caplog.at_level(logging.WARNING, logger="hydrant"):
-        DenseEncoder(minilm, backend="onnx", precision="int8").warm_up()
+        DenseEncoder(tiny, backend="onnx", precision="int8").warm_up()
     assert [record.message.split(":")[0] for record in caplog.records] == [
-        f"the exported model of {minilm} no longer computes what it did"
+        f"the exported model of {tiny} no longer computes what it did"
     ]
 
 
-def test_export_that_never_agrees_with_torch_is_an_error(minilm, int8, monkeypatch):
-    monkeypatch.setattr(onnx_runtime, "LEAST_COSINE", {"fp32": 0.9999, "int8": 0.99999})
-    with pytest.raises(
-        EncodingError, match=r"as ONNX \(int8\) must agree with torch: .* at least 0.99999; got 0.9"
-    ):
-        DenseEncoder(minilm, backend="onnx", precision="int8").warm_up()
+def test_export_that_never_agrees_with_torch_is_an_error(tiny, tiny_int8, monkeypatch):
+    monkeypatch.setattr(onnx_runtime, "LEAST_COSINE", {"fp32": 0.9999, "int8": 1.0})
+    with pytest.raises(EncodingError, match=r"as ONNX \(int8\) must agree with torch: .* at least 1.0; got "):
+        DenseEncoder(tiny, backend="onnx", precision="int8").warm_up()
 
 
-def test_what_quantization_moves_too_far_is_no_longer_the_models_own_vector(
-    minilm, torch_encoder, int8, monkeypatch
-):
-    monkeypatch.setattr(onnx_backend, "SAME_COSINE", 0.9999)
-    moved = DenseEncoder(minilm, backend="onnx", precision="int8")
+def test_what_quantization_moves_too_far_is_no_longer_the_models_own_vector(tiny, tiny_int8, monkeypatch):
+    torch_encoder = DenseEncoder(tiny, device="cpu")
+    monkeypatch.setattr(onnx_backend, "SAME_COSINE", 0.9999999)
+    moved = DenseEncoder(tiny, backend="onnx", precision="int8")
     record = moved.record()
     assert record == {**torch_encoder.record(), "precision": "int8"}
     with pytest.raises(EncoderMismatch, match="they differ in precision"):
@@ -339,7 +399,7 @@ def test_what_quantization_moves_too_far_is_no_longer_the_models_own_vector(
     with pytest.raises(EncoderMismatch, match="they differ in precision"):
         moved.adopt(torch_encoder.record())
     with pytest.raises(EncoderMismatch, match="they differ in precision"):
-        DenseEncoder(minilm, backend="onnx", precision="int8").adopt(torch_encoder.record()).encode_query(
+        DenseEncoder(tiny, backend="onnx", precision="int8").adopt(torch_encoder.record()).encode_query(
             ["keys"]
         )
     fresh = encoder_from_record(record)
@@ -414,6 +474,15 @@ def test_cache_is_the_users_own_unless_told_otherwise(monkeypatch):
 def test_settings_that_cannot_work_are_refused_when_the_encoder_is_made(settings, message):
     with pytest.raises(ConfigurationError, match=message):
         DenseEncoder("some/model", **settings)
+    with pytest.raises(ConfigurationError, match=message):
+        SparseEncoder("some/model", **settings)
+
+
+def test_what_is_not_exported_says_so_when_the_encoder_is_made():
+    with pytest.raises(ConfigurationError, match="decoder=True cannot be used with backend='onnx'"):
+        SparseEncoder("some/model", decoder=True, backend="onnx")
+    with pytest.raises(UnknownArgument, match="LateEncoder has no argument 'backend'"):
+        LateEncoder("some/model", backend="onnx")
 
 
 def test_ready_model_is_refused():

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qdrant_client import models
 
-from hydrant import DenseEncoder
+from hydrant import DenseEncoder, LateEncoder, SparseEncoder
 from hydrant.encode.query_cache import QueryCache
 from hydrant.errors import ConfigurationError
 
@@ -174,3 +174,40 @@ def test_dense_encoder_without_a_cache_asks_every_time():
     encoder.encode_query(["keys"])
     encoder.encode_query(["keys"])
     assert model.queries.asked == [["keys"], ["keys"]]
+
+
+class Words:
+    """A sparse weight, and a vector, for every word; remembers what it was asked."""
+
+    def __init__(self, *, sparse):
+        self._sparse = sparse
+        self.asked = []
+
+    def encode_query(self, texts):
+        self.asked += texts
+        return self.encode_document(texts)
+
+    def encode_document(self, texts):
+        if self._sparse:
+            return [{len(word): 1.0 for word in text.split()} for text in texts]
+        return [[[float(len(word)), 1.0] for word in text.split()] for text in texts]
+
+
+@pytest.mark.parametrize(("kind", "sparse"), [(SparseEncoder, True), (LateEncoder, False)])
+def test_sparse_and_late_encoders_keep_their_last_queries_too(kind, sparse):
+    model = Words(sparse=sparse)
+    encoder = kind(model, query_cache=2)
+    encoder.warm_up()
+    model.asked.clear()
+    first = encoder.encode_query(["a door", "keys"])
+    assert encoder.encode_query(["keys", "a door"]) == first[::-1]
+    assert model.asked == ["a door", "keys"]
+    changed = encoder.encode_query(["keys"])[0]
+    (changed.values if sparse else changed).clear()
+    assert encoder.encode_query(["keys"]) == first[1:]
+    assert len(encoder.adopt(encoder.record())._queries) == 0
+    encoder.encode_query(["ten more"])
+    encoder.encode_query(["a door"])
+    assert model.asked == ["a door", "keys", "ten more", "a door"]
+    with pytest.raises(ConfigurationError, match="query_cache must be a whole number"):
+        kind(model, query_cache=-1)

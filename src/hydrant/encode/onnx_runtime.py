@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hydrant.encode.models import Source, find_model, fingerprint
+from hydrant.encode.model_files import model_folder
+from hydrant.encode.models import fingerprint
 from hydrant.encode.onnx_cache import Entry, cache_folder, discard, key_of, obtain, read
 from hydrant.encode.onnx_export import (
     LEAST_COSINE,
@@ -32,7 +33,7 @@ from hydrant.encode.onnx_export import (
     weights_in,
     write_graph,
 )
-from hydrant.errors import ConfigurationError, EncodingError, HydrantError, MissingDependency, ModelNotFound
+from hydrant.errors import ConfigurationError, EncodingError, HydrantError, MissingDependency
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -142,7 +143,7 @@ def open_model(wanted: Wanted, max_tokens: int | None = None) -> OnnxModel:
     """
     _require_runtime()
     options = dict(wanted.options or {})
-    folder = _folder(wanted.name, options)
+    folder = model_folder(wanted.name, options)
     key = key_of(_parts(folder, wanted, options))
     entry = obtain(key, lambda place: _make(folder, wanted, options, place))
     _check_length(wanted.name, entry.facts, max_tokens)
@@ -253,52 +254,7 @@ def _compare(model: OnnxModel, wanted: Wanted) -> float:
     return float(cosines.mean())
 
 
-# ---- finding -----------------------------------------------------------------------------------------------------
-
-
-def _folder(name: str, options: Mapping[str, Any]) -> str:
-    """The folder of the model's files; downloaded where need be."""
-    source = find_model(name, options)
-    found = _on_disk(source, options)
-    if found is None:
-        found = _download(source.location, options)
-    return found
-
-
-def _on_disk(source: Source, options: Mapping[str, Any]) -> str | None:
-    if Path(source.location).is_dir():
-        return source.location
-    return _snapshot(source.location, options, local_only=True) if source.local_only else None
-
-
-def _download(name: str, options: Mapping[str, Any]) -> str:
-    folder = _snapshot(name, options, local_only=False)
-    if folder is None:
-        msg = f"model {name!r} could not be fetched from the hub"
-        raise ModelNotFound(msg)
-    return folder
-
-
-def _snapshot(name: str, options: Mapping[str, Any], *, local_only: bool) -> str | None:
-    from huggingface_hub import snapshot_download
-
-    cache = options.get("cache_folder")
-    if cache is None:
-        cache = os.environ.get("SENTENCE_TRANSFORMERS_HOME")
-    names = (name,) if "/" in name else (f"sentence-transformers/{name}", name)
-    for full in names:
-        try:
-            return snapshot_download(
-                full,
-                revision=options.get("revision"),
-                cache_dir=cache,
-                token=options.get("token"),
-                local_files_only=local_only,
-                ignore_patterns=["*.onnx", "*.h5", "*.msgpack", "*.ot", "openvino/*", "onnx/*"],
-            )
-        except (OSError, ValueError) as error:
-            _LOGGER.debug("no files of %s: %s", full, error)
-    return None
+# ---- the key in the cache --------------------------------------------------------------------------------------
 
 
 def _parts(folder: str, wanted: Wanted, options: Mapping[str, Any]) -> dict[str, Any]:
