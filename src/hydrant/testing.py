@@ -13,6 +13,7 @@ import itertools
 import math
 import re
 import threading
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -246,9 +247,9 @@ class _Single(TextGenerator):
         self._numbers = itertools.count()
         self.calls = 0
 
+    @abstractmethod
     def sample(self, number: int) -> str:
         """One sample; counted over all requests."""
-        raise NotImplementedError
 
     def complete(self, request: GenerationRequest) -> Generation:
         """The samples, side by side."""

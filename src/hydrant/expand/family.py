@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
@@ -48,9 +49,9 @@ class _Listed(LlmExpansion):
         return value
 
     @property
+    @abstractmethod
     def template(self) -> str:
         """The stage's own prompt."""
-        raise NotImplementedError
 
     def request(self, query: Query) -> GenerationRequest | None:
         """One answer with all entries."""
