@@ -40,6 +40,17 @@ TEXTS = [
 
 
 @pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Texts this short gain nothing by torch's threads, which wait for each other where the machine is busy."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module", autouse=True)
 def cache(tmp_path_factory):
     """One cache for the module: all-MiniLM-L6-v2 is exported once, and quantized from that."""
     folder = tmp_path_factory.mktemp("cache")
