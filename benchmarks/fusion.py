@@ -35,8 +35,8 @@ from benchmarks.metrics import NDCG_10, RECALL_100, Scores, chance, per_query
 from benchmarks.quality import Questions
 from benchmarks.tables import Report
 from hydrant import Convex, Dbsf, DenseEncoder, Rrf
+from hydrant.retrieve.asking import DEFAULT_DEPTH
 from hydrant.retrieve.fusion import Fusion
-from hydrant.retrieve.retriever import DEFAULT_DEPTH
 
 DEVELOPMENT = ("nfcorpus/train", "nfcorpus/dev", "cookbook-docs/test", "chroma-passages", "xquad-en")
 HELD_OUT = ("nfcorpus/test", "cranfield/test")

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from qdrant_client import models
 
-from benchmarks import tables
+from benchmarks import indexes, tables
 from benchmarks.data import DataMissingError, JudgedSet, data_folder, load
 from benchmarks.indexes import MODEL, cache_folder
 from benchmarks.metrics import NDCG_10, RECALL_100, per_query
@@ -47,7 +47,17 @@ from hydrant import (
 
 SETS = ("nfcorpus/test", "cranfield/test")
 SPLADE = "splade-tiny"
-COMPRESSIONS = ("scalar", "binary", "product", "turbo")
+COMPRESSIONS: Mapping[str, Any] = {
+    "none (float32)": None,
+    "scalar": "scalar",
+    "binary": "binary",
+    "product": "product",
+    "turbo": "turbo",
+    "turbo, 1 bit": models.TurboQuantization(
+        turbo=models.TurboQuantQuantizationConfig(always_ram=True, bits=models.TurboQuantBitSize.BITS1)
+    ),
+}
+_BITS = {"none (float32)": 32, "scalar": 8, "binary": 1, "product": 2, "turbo": 4, "turbo, 1 bit": 1}
 _COLLECTION = "vectors"
 _DEPTH = 100
 _QUICK = 150
@@ -55,10 +65,15 @@ _QUICK = 150
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = tables.options(__doc__)
+    parser.add_argument("--only", choices=("compression",), help="the dense vectors compressed, nothing else")
     parser.add_argument("--sets", nargs="+", default=None, help=f"which sets to measure ({' '.join(SETS)})")
     given = parser.parse_args(arguments)
     report = tables.Report("vectors", given.json)
-    measure(report, data_folder(given.data), given.sets or SETS, quick=given.quick)
+    folder, sets = data_folder(given.data), given.sets or SETS
+    if given.only is None:
+        measure(report, folder, sets, quick=given.quick)
+    else:
+        compressions(report, folder, sets)
     report.close()
 
 
@@ -74,6 +89,22 @@ def measure(report: tables.Report, folder: Path, sets: Sequence[str] = SETS, *, 
         with indexed(judged, splade, quick=quick) as docs:
             queries = _queries(docs, judged)
             _sources(report, docs, judged, queries)
+            _compressions(report, docs, judged, queries)
+
+
+def compressions(report: tables.Report, folder: Path, sets: Sequence[str] = SETS) -> None:
+    """Print the table of compressed vectors for every set."""
+    dense = DenseEncoder(MODEL)
+    for name in sets:
+        try:
+            judged = load(name, folder)
+        except DataMissingError as missing:
+            report.skip(name, missing)
+            continue
+        with indexes.indexed(judged, dense=dense) as docs:
+            texts = list(judged.queries.values())
+            vectors = zip(judged.queries, texts, indexes.query_vectors(texts, dense), strict=True)
+            queries = {query: Query(text, vectors={"dense": vector}) for query, text, vector in vectors}
             _compressions(report, docs, judged, queries)
 
 
@@ -219,9 +250,11 @@ def _compressions(
     truth = _nearest(points, queries)
     bare = models.SearchParams(quantization=models.QuantizationSearchParams(rescore=False))
     rows: list[list[Any]] = []
-    for name in (None, *COMPRESSIONS):
+    for name, wanted in COMPRESSIONS.items():
         with EdgeClient(":memory:") as client:
-            small = Collection.create(client, "small", dense=docs.sources["dense"].encoder, quantization=name)
+            small = Collection.create(
+                client, "small", dense=docs.sources["dense"].encoder, quantization=wanted
+            )
             for start in range(0, len(points), 256):
                 client.upsert("small", points[start : start + 256])
             client.update_collection(
@@ -231,15 +264,15 @@ def _compressions(
             )
             client.optimize("small")
             for label, params in (("default", None), ("without rescoring", bare)):
-                if name is None and params is not None:
+                if wanted is None and params is not None:
                     continue
                 search = small.retriever(limit=_DEPTH, params=params)
                 ndcg, recall, milliseconds = _measured(search, judged, queries)
                 near = _overlap(small.retriever(limit=10, params=params), queries, truth)
-                code = _code_bytes(name, small.profile.dense["dense"].size)
+                code = small.profile.dense["dense"].size * _BITS[name] / 8
                 rows.append(
                     [
-                        name or "none (float32)",
+                        name,
                         label,
                         ndcg,
                         recall,
@@ -309,12 +342,6 @@ def _bytes(docs: Collection) -> dict[str, float]:
         else:
             sizes[name] = width * float(np.mean([np.size(vector) for vector in stored]))
     return sizes
-
-
-def _code_bytes(compression: str | None, size: int) -> float:
-    """What is kept in memory for one vector: four bytes a dimension, or the compression's code."""
-    bits = {None: 32.0, "scalar": 8.0, "binary": 1.0, "product": 2.0, "turbo": 4.0}[compression]
-    return size * bits / 8
 
 
 if __name__ == "__main__":

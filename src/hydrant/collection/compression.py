@@ -20,11 +20,21 @@ _CONFIGS: Mapping[str, Callable[[], models.QuantizationConfig]] = {
     "scalar": lambda: models.ScalarQuantization(
         scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99, always_ram=True)
     ),
-    "binary": lambda: models.BinaryQuantization(binary=models.BinaryQuantizationConfig(always_ram=True)),
+    # One bit a dimension for what is stored, but four for the query: with one for both, a third of the ten nearest are
+    # beyond any affordable oversampling.
+    "binary": lambda: models.BinaryQuantization(
+        binary=models.BinaryQuantizationConfig(
+            always_ram=True,
+            encoding=models.BinaryQuantizationEncoding.ONE_BIT,
+            query_encoding=models.BinaryQuantizationQueryEncoding.SCALAR4BITS,
+        )
+    ),
     "product": lambda: models.ProductQuantization(
         product=models.ProductQuantizationConfig(compression=models.CompressionRatio.X16, always_ram=True)
     ),
-    "turbo": lambda: models.TurboQuantization(turbo=models.TurboQuantQuantizationConfig(always_ram=True)),
+    "turbo": lambda: models.TurboQuantization(
+        turbo=models.TurboQuantQuantizationConfig(always_ram=True, bits=models.TurboQuantBitSize.BITS4)
+    ),
 }
 _KINDS: Mapping[type, str] = {
     models.ScalarQuantization: "scalar",
@@ -32,9 +42,23 @@ _KINDS: Mapping[type, str] = {
     models.ProductQuantization: "product",
     models.TurboQuantization: "turbo",
 }
-# How many times the candidates asked for are ranked again by the whole vectors; chosen in benchmarks/README.md
-# ("Compression").
-_OVERSAMPLING: Mapping[str, float] = {"scalar": 2.0, "binary": 8.0, "product": 8.0, "turbo": 3.0}
+# Turbo codes of fewer bits need more candidates; those of four are plain "turbo".
+_TURBO_BITS: Mapping[models.TurboQuantBitSize, str] = {
+    models.TurboQuantBitSize.BITS1: "turbo, 1 bit",
+    models.TurboQuantBitSize.BITS1_5: "turbo, 1.5 bits",
+    models.TurboQuantBitSize.BITS2: "turbo, 2 bits",
+}
+# How many times the candidates asked for are ranked again by the whole vectors: where 0.99 of what the whole vectors find by
+# themselves came back; benchmarks/README.md ("Compression").
+_OVERSAMPLING: Mapping[str, float] = {
+    "scalar": 2.0,
+    "binary": 12.0,
+    "product": 4.0,
+    "turbo": 2.0,
+    "turbo, 1 bit": 8.0,
+    "turbo, 1.5 bits": 6.0,
+    "turbo, 2 bits": 3.0,
+}
 
 
 def quantization(wanted: QuantizationLike | None) -> models.QuantizationConfig | None:
@@ -55,7 +79,8 @@ def quantization(wanted: QuantizationLike | None) -> models.QuantizationConfig |
 
 def compression_of(config: Any) -> str | None:
     """The name of a compression that Qdrant reports; None where there is none."""
-    return _KINDS.get(type(config))
+    bits = config.turbo.bits if isinstance(config, models.TurboQuantization) else None
+    return _KINDS.get(type(config)) if bits is None else _TURBO_BITS.get(bits, "turbo")
 
 
 def search_params(compression: str | None) -> models.SearchParams | None:

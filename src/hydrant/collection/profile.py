@@ -22,7 +22,8 @@ class DenseVector:
         size: Its number of dimensions.
         distance: How it is compared.
         multi: Whether a point has several of them, compared by MaxSim.
-        compression: "scalar", "binary", "product" or "turbo"; None where only whole vectors are kept.
+        compression: "scalar", "binary", "product", "turbo" or "turbo, 1 bit" and so on; None where only whole vectors are
+            kept.
     """
 
     size: int
