@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import pickle
 import statistics
 import time
 
@@ -123,6 +124,8 @@ def test_a_prompt_that_names_the_language_itself_needs_no_note():
         ({"language": ""}, "language must be"),
         ({"gate": "maybe"}, "gate must be 'always'"),
         ({"probe": "docs"}, "probe must be a stage"),
+        ({"timeout": 0}, "timeout must be"),
+        ({"timeout": "1 s"}, "timeout must be"),
         ({"on_error": "ignore"}, "on_error must be"),
         ({"llm": "gpt"}, "llm must be a text generator"),
     ],
@@ -301,7 +304,7 @@ def test_a_cached_query_asks_the_model_nothing(docs):
     assert first.hits == again.hits
 
 
-def test_warming_up_and_closing_reach_the_model():
+def test_warming_up_reaches_the_model_and_closing_leaves_it_to_whoever_made_it(tmp_path):
     class Told(ScriptedGenerator):
         said = ()
 
@@ -311,10 +314,21 @@ def test_warming_up_and_closing_reach_the_model():
         def close(self):
             self.said = (*self.said, "closed")
 
-    llm = Told("text")
-    with Hyde(llm):
-        assert llm.said == ("warm",)
-    assert llm.said == ("warm", "closed")
+    llm = Told("A text.")
+    with Hyde(llm, hypotheses=1, cache=tmp_path / "cache.db") as stage:
+        expanded(stage)
+        assert stage.cache._connection is not None
+    assert llm.said == ("warm",)
+    assert stage.cache._connection is None
+
+
+def test_a_stage_is_copied_and_pickled_with_its_settings_and_an_empty_cache():
+    stage = Hyde(Instant(), hypotheses=3)
+    expanded(stage)
+    again = pickle.loads(pickle.dumps(stage))
+    assert again.hypotheses == 3
+    assert not expanded(again).query.expansions[0].cached
+    assert len(expanded(copy.deepcopy(stage)).query.expansions[0].texts) == 3
 
 
 # ---- the gate -------------------------------------------------------------------------------------------------------

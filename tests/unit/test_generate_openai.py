@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib.util
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
@@ -216,11 +218,22 @@ async def test_without_a_client_one_is_made_from_the_environment_and_closed(serv
     with OpenAIGenerator("small") as llm:
         assert (await asyncio.to_thread(llm.generate, "Why?")).texts
         assert (await llm.agenerate("Why?")).texts
-        made = llm._clients.asynchronous()
-        assert llm._clients.asynchronous() is made
-        await made.close()
+        assert await llm._clients.asynchronous() is await llm._clients.asynchronous()
         sync = llm._clients.sync()
     assert sync.is_closed()
+
+
+def test_a_client_from_the_environment_leaves_no_connection_behind_in_loops_that_end(server, monkeypatch):
+    monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    llm = OpenAIGenerator("small")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        for _ in range(3):
+            assert len(asyncio.run(llm.agenerate(EIGHT)).texts) == 8
+        llm.close()
+        gc.collect()
+    assert [str(each.message) for each in caught] == []
 
 
 def test_a_missing_key_is_said_at_the_first_use_and_not_before(monkeypatch):

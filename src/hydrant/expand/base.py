@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from hydrant.errors import ConfigurationError, GenerationError, StorageError
 from hydrant.expand.cache import CacheGet, CachePut, ExpansionCache, MemoryCache, Texts, as_cache, key_of
@@ -73,8 +73,10 @@ class LlmExpansion(Stage):
     timeout: float | None = None
     on_error: Literal["continue", "raise"] = "continue"
 
+    _owns_cache: ClassVar[bool] = False
+
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_closes", () if isinstance(self.cache, ExpansionCache) else ("cache",))
+        object.__setattr__(self, "_owns_cache", not isinstance(self.cache, ExpansionCache))
         object.__setattr__(self, "llm", as_generator(self.llm))
         object.__setattr__(self, "cache", as_cache(self.cache))
         object.__setattr__(self, "gate", as_gate(self.gate))
@@ -83,6 +85,7 @@ class LlmExpansion(Stage):
         if self.probe is not None and not isinstance(self.probe, Stage):
             msg = f"probe must be a stage that searches, such as docs.retriever(limit=10), got {self.probe!r}"
             raise ConfigurationError(msg)
+        _check_timeout(self.timeout)
         if self.on_error not in {"continue", "raise"}:
             msg = f"on_error must be 'continue' or 'raise', got {self.on_error!r}"
             raise ConfigurationError(msg)
@@ -139,10 +142,9 @@ class LlmExpansion(Stage):
         self._generator.warm_up()
 
     def close(self) -> None:
-        """Let go of the model, and of a cache that was given as a path."""
-        self._generator.close()
+        """Close a cache that was given as a path. The model was given, and other stages may use it."""
         cache = self._cache
-        if cache is not None and "cache" in getattr(self, "_closes", ()):
+        if cache is not None and self._owns_cache:
             cache.close()
 
     def messages(self, prompt: str, system: str | None = None, *, pinned: bool = True) -> tuple[Message, ...]:
@@ -229,3 +231,10 @@ class LlmExpansion(Stage):
 def _anonymous(generator: TextGenerator) -> str:
     """A name for a generator that has none, good for as long as it lives."""
     return _ANONYMOUS.setdefault(generator, f"generator {next(_NUMBERS)} of this process")
+
+
+def _check_timeout(timeout: object) -> None:
+    number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if timeout is not None and not (number and timeout > 0):  # type: ignore[operator]
+        msg = f"timeout must be a number of seconds above 0, or None for no limit of its own; got {timeout!r}"
+        raise ConfigurationError(msg)

@@ -46,7 +46,7 @@ class ExpansionCache(ABC):
 
 
 class MemoryCache(ExpansionCache):
-    """Keeps the expansions used last in memory.
+    """Keeps the expansions used last in memory. A copy or a pickle of it is empty.
 
     Args:
         size: How many queries' expansions are kept.
@@ -76,6 +76,9 @@ class MemoryCache(ExpansionCache):
             self._texts.move_to_end(key)
             while len(self._texts) > self._size:
                 self._texts.popitem(last=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return MemoryCache, (self._size,)
 
 
 class DiskCache(ExpansionCache):
@@ -142,7 +145,9 @@ class DiskCache(ExpansionCache):
             db = sqlite3.connect(
                 self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
             )
-            db.execute("PRAGMA journal_mode=WAL")
+            # Another process may be at this very step, for which SQLite does not wait.
+            with contextlib.suppress(sqlite3.OperationalError):
+                db.execute("PRAGMA journal_mode=WAL")
             # A cache that loses its last entry in a power cut has lost nothing.
             db.execute("PRAGMA synchronous=NORMAL")
             db.execute(

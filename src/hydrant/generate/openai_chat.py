@@ -14,6 +14,7 @@ from hydrant.errors import ConfigurationError, DeadlineExceeded, GenerationError
 from hydrant.generate.base import TextGenerator
 from hydrant.generate.requests import Generation, GenerationRequest
 from hydrant.generate.sampling import agather, gather
+from hydrant.threads import POOL
 from hydrant.types import Usage
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ class OpenAIGenerator(TextGenerator):
     Args:
         model: The model's name on the server.
         client: A ready `openai.OpenAI` or `openai.AsyncOpenAI`. None makes one at the first use from the environment
-            (`OPENAI_API_KEY`, `OPENAI_BASE_URL`). With a sync client alone, async searches use it in threads, where a
+            (`OPENAI_API_KEY`, `OPENAI_BASE_URL`); an async one that is made so opens a connection for every request, because
+            nobody closes it: for a server of many users give your own. With a sync client alone, async searches use it in threads, where a
             call that is given up runs on until its time limit.
         async_client: A ready `openai.AsyncOpenAI` beside the sync client.
         options: Further fields of the request, such as `{"top_p": 0.9}` or `{"reasoning_effort": "low"}`; those
@@ -99,7 +101,7 @@ class OpenAIGenerator(TextGenerator):
 
     async def acomplete(self, request: GenerationRequest) -> Generation:
         """As `complete`; requests that are given up are cancelled."""
-        client = self._clients.asynchronous()
+        client = await self._clients.asynchronous()
         if client is None:
             return await super().acomplete(request)
         plan = self._plan(request)
@@ -246,15 +248,22 @@ class _Clients:
                 self._sync = _made("OpenAI")
             return self._sync  # type: ignore[no-any-return]
 
-    def asynchronous(self) -> AsyncOpenAI | None:
+    async def asynchronous(self) -> AsyncOpenAI | None:
         """The client for async calls; None where there is but a sync one."""
         if self._given:
             return self._async  # type: ignore[no-any-return]
         loop = asyncio.get_running_loop()
-        client = self._by_loop.get(loop)
-        if client is None:
-            client = self._by_loop[loop] = _made("AsyncOpenAI")
-        return client
+        known = self._by_loop.get(loop)
+        # The SDK's import and the certificates take a second, which the loop need not wait for.
+        return await POOL.await_call(self._for_loop, loop) if known is None else known
+
+    def _for_loop(self, loop: asyncio.AbstractEventLoop) -> AsyncOpenAI:
+        with self._lock:
+            client = self._by_loop.get(loop)
+            if client is None:
+                # Nobody tells a client that its loop ends: a connection that it kept would be left open.
+                client = self._by_loop[loop] = _made("AsyncOpenAI", default_headers={"Connection": "close"})
+            return client
 
     def close(self) -> None:
         """Close what was made here. Async clients end with their event loop."""
@@ -273,14 +282,14 @@ def _kind(client: object) -> str | None:
     return next((name for name in ("AsyncOpenAI", "OpenAI") if name in names), None)
 
 
-def _made(kind: str) -> Any:
+def _made(kind: str, **settings: Any) -> Any:
     try:
         import openai
     except ImportError as error:
         msg = "OpenAIGenerator needs the openai package: pip install 'hydrant-rag[openai]'"
         raise MissingDependency(msg) from error
     try:
-        return getattr(openai, kind)()
+        return getattr(openai, kind)(**settings)
     except openai.OpenAIError as error:
         msg = f"no OpenAI client can be made from the environment ({error}); set OPENAI_API_KEY, or give a ready client"
         raise ConfigurationError(msg) from error
