@@ -228,8 +228,9 @@ class Collection(CollectionBase):
             ConfigurationError: A source that the collection lacks, or settings that do not go together.
         """
         for name, value in (("sources", sources), ("boosts", boosts)):
-            if isinstance(value, str):
-                msg = f"{name} must be a sequence such as ('dense',), got the string {value!r}"
+            if isinstance(value, str) or not isinstance(value, Sequence):
+                example = "('dense',)" if name == "sources" else "(Popularity('views', half=100),)"
+                msg = f"{name} must be a sequence such as {example}, got {value!r}"
                 raise ConfigurationError(msg)
         after = After(rescore, tuple(boosts), mmr, group)
         return Retriever(self, limit, tuple(sources), fusion, depth, thresholds or {}, params, explain, after)

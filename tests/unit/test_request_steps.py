@@ -430,6 +430,12 @@ def test_muvera_and_its_token_vectors_read_every_text_once_also_when_opened_agai
         ({"depth": {"dense": 0}}, InputError, "depth of 'dense'"),
         ({"thresholds": {"fusion": 1.0}, "rescore": "late"}, ConfigurationError, "thresholds may name"),
         ({"fusion": Rrf(weights={"splade": 1.0})}, ConfigurationError, "splade"),
+        ({"params": {"exact": True}}, ConfigurationError, "SearchParams"),
+        ({"boosts": BOOSTS[0]}, ConfigurationError, "boosts must be a sequence"),
+        ({"sources": None}, ConfigurationError, "sources must be a sequence"),
+        ({"sources": (["dense"],)}, ConfigurationError, "has the sources"),
+        ({"rescore": ["late"]}, ConfigurationError, "has the sources"),
+        ({"thresholds": {1: 0.5, "splade": 0.5}}, ConfigurationError, "thresholds may name"),
         (
             {"params": models.SearchParams(quantization=models.QuantizationSearchParams(oversampling=0.5))},
             ConfigurationError,
@@ -451,6 +457,9 @@ def test_settings_that_cannot_work_are_refused_before_a_search(edge_docs, settin
         (lambda: GroupBy("a", hits=0), "hits"),
         (lambda: Recency("date", dt.timedelta(0)), "half_life"),
         (lambda: Recency("date", 30), "half_life"),
+        (lambda: Recency("date", dt.timedelta(1), now="2026-01-01"), "now of Recency"),
+        (lambda: Recency(None, dt.timedelta(1)), "field of Recency"),
+        (lambda: Popularity("", half=1), "field of Popularity"),
         (lambda: Popularity("views", half=0), "half"),
         (lambda: Popularity("views", half=1, weight=-1), "weight"),
         (lambda: Rocchio(alpha=0, beta=0), "alpha and beta"),
@@ -469,6 +478,16 @@ def test_query_vectors_of_a_late_source_are_checked(edge_docs, vector):
     search = edge_docs.retriever(sources=("late",))
     with pytest.raises(VectorMismatch, match="late"):
         search.run(Query("key", vectors={"late": vector}))
+
+
+def test_a_number_too_large_for_a_float_is_no_query_vector(edge_docs):
+    with pytest.raises(VectorMismatch, match="dense"):
+        edge_docs.retriever().run(Query("key", vectors={"dense": [10**400] * 32}))
+
+
+def test_a_retriever_with_boosts_by_filter_can_be_a_key(edge_docs):
+    search = edge_docs.retriever(fusion=Rrf(), boosts=BOOSTS)
+    assert {search: 1}[edge_docs.retriever(fusion=Rrf(), boosts=BOOSTS)] == 1
 
 
 def test_an_unknown_compression_is_named_with_those_there_are():

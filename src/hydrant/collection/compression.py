@@ -97,8 +97,11 @@ def check_params(params: models.SearchParams | None) -> None:
     """Refuse an oversampling that would ask for fewer candidates than hits.
 
     Raises:
-        ConfigurationError: It is below 1.
+        ConfigurationError: It is below 1, or the parameters are no `SearchParams`.
     """
+    if params is not None and not isinstance(params, models.SearchParams):
+        msg = f"params must be a models.SearchParams such as SearchParams(exact=True), got {params!r}"
+        raise ConfigurationError(msg)
     asked = None if params is None or params.quantization is None else params.quantization.oversampling
     if asked is not None and not asked >= 1:
         msg = (

@@ -13,6 +13,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any, TypeAlias
 
 from qdrant_client import models
@@ -79,6 +80,10 @@ class Recency(Boost):
         if not isinstance(self.half_life, dt.timedelta) or self.half_life <= dt.timedelta(0):
             msg = f"half_life of Recency must be a timedelta above 0, got {self.half_life!r}"
             raise ConfigurationError(msg)
+        if self.now is not None and not isinstance(self.now, dt.datetime):
+            msg = f"now of Recency must be a datetime or None, got {self.now!r}"
+            raise ConfigurationError(msg)
+        _check_field(self)
 
     def expression(self, context: Context) -> models.Expression:
         """See `Boost.expression`."""
@@ -120,6 +125,7 @@ class Popularity(Boost):
         ):
             msg = f"half of Popularity must be a number above 0, got {self.half!r}"
             raise ConfigurationError(msg)
+        _check_field(self)
 
     def expression(self, context: Context) -> models.Expression:
         """See `Boost.expression`."""
@@ -142,7 +148,7 @@ class Matching(Boost):
         weight: By how much of itself the score of one that matches grows.
     """
 
-    filter: FilterLike
+    filter: FilterLike = dataclass_field(hash=False)
     weight: float = 0.5
 
     def __post_init__(self) -> None:
@@ -155,6 +161,12 @@ class Matching(Boost):
             msg = f"filter of Matching must have a condition, got {self.filter!r}"
             raise ConfigurationError(msg)
         return condition
+
+
+def _check_field(boost: Recency | Popularity) -> None:
+    if not isinstance(boost.field, str) or not boost.field:
+        msg = f"field of {type(boost).__name__} must be the name of a payload field, got {boost.field!r}"
+        raise ConfigurationError(msg)
 
 
 def formula(boosts: Sequence[Boost], context: Context) -> models.FormulaQuery:

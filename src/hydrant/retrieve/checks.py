@@ -62,7 +62,7 @@ def check_thresholds(thresholds: Mapping[str, float], sources: Sequence[str], re
         stages.append(rescore)
     elif len(sources) > 1:
         stages.append(FUSION)
-    idle = sorted(set(thresholds) - set(stages))
+    idle = [name for name in thresholds if name not in stages]
     if idle:
         msg = f"thresholds may name {sorted(stages)} here; got {idle}"
         raise ConfigurationError(msg)
@@ -118,7 +118,7 @@ def diversity_source(collection: CollectionBase, mmr: Mmr) -> str:
 
 def _check_known(collection: CollectionBase, names: Iterable[str]) -> None:
     have = collection.sources
-    unknown = sorted(set(names) - set(have))
+    unknown = [name for name in names if not isinstance(name, str) or name not in have]
     if unknown:
         msg = f"collection {collection.name!r} has the sources {sorted(have)}; got {unknown}"
         raise ConfigurationError(msg)

@@ -51,7 +51,7 @@ def checked_dense(vector: Any, size: int, source: str) -> list[float]:
         values: list[float] = vector if isinstance(vector, list) else [float(value) for value in vector]
         # One NaN or infinity makes the sum one too.
         finite = math.isfinite(sum(values))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         msg = f"the query vector of source {source!r} must be {size} numbers, got {type(vector).__name__}: {error}"
         raise VectorMismatch(msg) from error
     if len(values) != size:
