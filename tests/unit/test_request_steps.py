@@ -306,6 +306,42 @@ def test_feedback_searches_again_the_same_way_on_every_engine(edge_docs, local_d
     agree(*found)
 
 
+@pytest.mark.parametrize("engine", [EdgeClient, QdrantClient])
+def test_relevance_feedback_over_distances_ranks_the_nearest_first(engine):
+    client = engine(":memory:")
+    docs = fill(client, distance=models.Distance.EUCLID)
+    again = docs.retriever(sources=("dense",), limit=10)
+    found = (again >> Feedback(again, QdrantFeedback())).run("key lock")
+    assert not found.degraded
+    scores = [hit.score for hit in found.hits]
+    assert scores == sorted(scores, reverse=True)
+    first = {hit.id for hit in again.run("key lock").hits[:5]}
+    assert len(first & {hit.id for hit in found.hits[:5]}) >= 3
+    client.close()
+
+
+def test_steps_in_qdrant_refuse_a_fusion_of_distances_that_it_does_the_wrong_way_round():
+    with EdgeClient(":memory:") as client:
+        docs = fill(client, distance=models.Distance.EUCLID)
+        two = {"sources": ("dense", "sparse"), "fusion": Dbsf()}
+        for step in ({"group": GroupBy("source")}, {"mmr": Mmr()}):
+            with pytest.raises(ConfigurationError, match="distances"):
+                docs.retriever(**two, **step)
+
+
+def test_diversity_measures_by_the_question_of_a_relevance_feedback_query(edge_docs):
+    search = edge_docs.retriever(sources=("dense",), limit=5, mmr=Mmr(0.5))
+    found = (search >> Feedback(search, QdrantFeedback())).run("key lock")
+    assert len(found.hits) == 5
+    assert not found.degraded
+
+
+def test_the_ranks_of_a_later_page_after_feedback_go_on(edge_docs):
+    search = edge_docs.retriever(limit=4)
+    hits = (search >> Feedback(search)).run("key lock", offset=8).hits
+    assert [hit.stages["feedback"].rank for hit in hits] == [9, 10, 11, 12]
+
+
 def test_rocchio_asks_with_the_mixture_it_promises(edge_docs):
     encoder = edge_docs.sources["dense"].encoder
     dense = edge_docs.retriever(sources=("dense",), limit=5)

@@ -94,8 +94,11 @@ class Asking:
         ask = (yield from self.ask(query, source)) if known is None else known
         depth = max(self.depth.values()) if isinstance(self.depth, Mapping) else self.depth
         candidates = depth if mmr.candidates is None else mmr.candidates
+        vector = ask.vector
+        if isinstance(vector, models.RelevanceFeedbackQuery):
+            vector = vector.relevance_feedback.target
         nearest = models.NearestQuery(
-            nearest=ask.vector, mmr=models.Mmr(diversity=mmr.diversity, candidates_limit=candidates)
+            nearest=vector, mmr=models.Mmr(diversity=mmr.diversity, candidates_limit=candidates)
         )
         return Level(nearest, ask.using, params=ask.params)
 

@@ -89,6 +89,13 @@ def check_after(collection: CollectionBase, after: After, fusion: Fusion, source
         diversity_source(collection, after.mmr)
     asked = [name for name in (*sources, after.rescore) if name is not None]
     distances = [name for name in asked if measures_distance(collection, name)]
+    scored = sorted(set(distances) & set(sources))
+    if fuses and after.in_qdrant and scored and not fusion.by_rank:
+        msg = (
+            f"boosts, diversity and groups are Qdrant's, and its {fusion!r} takes distances, as the scores of {scored} "
+            "are, the wrong way round; use fusion=Rrf(), or rescore=..."
+        )
+        raise ConfigurationError(msg)
     if after.boosts and distances and not (fuses and fusion.by_rank):
         msg = f"a boost would push passages down where scores are distances, as those of {distances} are; use Rrf()"
         raise ConfigurationError(msg)

@@ -123,8 +123,10 @@ class Feedback(Stage):
 
     def _moved(self, asked: Any, source: Source, hits: Sequence[Hit], stored: Mapping[Any, Any]) -> Any:
         ranked = self._ranked(source, hits)
+        # They come best first, so scores that rise are distances; methods want a higher one to be better.
+        sign = -1.0 if ranked and ranked[-1][1] > ranked[0][1] else 1.0
         examples = [
-            Example(hit.point_id, score, vector)
+            Example(hit.point_id, sign * score, vector)
             for hit, score in ranked
             if (vector := _vector(stored.get(hit.point_id), source.vector)) is not None
         ]
@@ -158,7 +160,7 @@ class Feedback(Stage):
                 1 - self.share,
             )
         hits = []
-        for rank, (each, score) in enumerate(ranking[: self._limit(state.query)], 1):
+        for rank, (each, score) in enumerate(ranking[: self._limit(state.query)], state.query.offset + 1):
             known = {**first, **second}[each]
             stages = {**known.stages, FEEDBACK: StageScore(float(score), rank)}
             hits.append(replace(known, score=float(score), stages=stages))

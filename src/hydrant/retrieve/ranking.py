@@ -168,7 +168,7 @@ class Search:
         return (yield from self._with_payloads(shown, _stage_scores(own, [each for each, _ in shown])))
 
     def _is_distance(self, name: str) -> bool:
-        if self.builder.ranks_by_several(name):
+        if self.builder.scores_anew(name):
             return False
         vector = self.collection.profile.dense.get(self.collection.sources[name].vector)
         return vector is not None and not vector.more_is_better

@@ -116,9 +116,20 @@ class RequestBuilder:
         """How many candidates all sources together can contribute."""
         return sum(ask.depth for ask in self.asks)
 
-    def ranks_by_several(self, source: str) -> bool:
-        """Whether a source's ranking is made of those by several vectors, so that its scores are no distances."""
-        return any(ask.source == source and ask.others for ask in self.asks)
+    def scores_anew(self, source: str) -> bool:
+        """Whether a source's scores are of Qdrant's or the fusion's making, so that they are no distances.
+
+        They are where several vectors make its ranking, and where a relevance feedback query does.
+        """
+        asked = (*self.asks, self.rescore) if self.rescore is not None else self.asks
+        return any(
+            ask.source == source
+            and (
+                isinstance(ask.vector, models.RelevanceFeedbackQuery)
+                or (ask.others and ask is not self.rescore)
+            )
+            for ask in asked
+        )
 
     def alone(self, ask: Ask, part: Part) -> models.QueryRequest:
         """One source by itself."""

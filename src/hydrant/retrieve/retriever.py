@@ -172,7 +172,7 @@ class Retriever(Stage):
             descending=(
                 fuses
                 or self.after.mmr is not None
-                or builder.ranks_by_several(ranks)
+                or builder.scores_anew(ranks)
                 or not measures_distance(self.collection, ranks)
             ),
             diverse=self.after.mmr is not None,
