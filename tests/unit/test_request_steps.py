@@ -272,6 +272,40 @@ def test_groups_show_each_document_so_often_and_best_first(edge_docs, local_docs
     assert [hit.score for hit in hits] == pytest.approx([hit.score for hit in theirs.hits], abs=1e-4)
 
 
+@pytest.mark.parametrize("shape", [{"fusion": Rrf()}, {"rescore": "late"}, {"sources": ("dense",)}])
+@pytest.mark.parametrize("size", [1, 2])
+def test_pages_of_groups_never_show_a_document_twice(edge_docs, local_docs, shape, size):
+    for docs in (edge_docs, local_docs):
+        search = docs.retriever(limit=1, group=GroupBy("source", hits=size), depth=3, **shape)
+        pages = [search.run("key lock", offset=offset).hits for offset in range(8)]
+        shown = [{hit.source for hit in page} for page in pages if page]
+        assert [len(sources) for sources in shown] == [1] * 7
+        assert len(set().union(*shown)) == 7
+
+
+def test_a_document_in_several_groups_is_shown_in_each():
+    with EdgeClient(":memory:") as client:
+        docs = Collection.create(client, "docs", dense=HashEncoder())
+        passages = [
+            {"id": 1, "text": "key", "tags": ["a", "b"]},
+            {"id": 2, "text": "key lock", "tags": ["a"]},
+        ]
+        docs.indexer(progress=False).add(passages)
+        hits = docs.retriever(group=GroupBy("tags", hits=2)).run("key").hits
+        assert [hit.id for hit in hits] == [1, 2, 1]
+
+
+def test_diversity_has_as_many_candidates_as_a_page_has_hits(edge_docs):
+    hits = edge_docs.retriever(fusion=Rrf(), mmr=Mmr(0.5), depth=5, limit=20).run("key lock").hits
+    assert len(hits) == 20
+
+
+def test_pages_of_diversity_make_up_one_order(edge_docs):
+    search = edge_docs.retriever(fusion=Rrf(), mmr=Mmr(0.6, candidates=30), depth=10, limit=5)
+    pages = [hit.id for offset in range(0, 40, 5) for hit in search.run("key lock", offset=offset).hits]
+    assert len(pages) == len(set(pages)) >= 10
+
+
 # ---- explanation -------------------------------------------------------------------------------------------------
 
 
@@ -286,6 +320,20 @@ def test_explain_shows_the_terms_that_matched(edge_docs, shape):
         assert ("foxes" in terms) == ("fox" in hit.text.split())
         assert list(terms.values()) == sorted(terms.values(), reverse=True)
         assert all(weight > 0 for weight in terms.values())
+
+
+@pytest.mark.parametrize(
+    "shape", [{"fusion": Rrf(), "group": GroupBy("source")}, {"sources": ("dense",), "rescore": "sparse"}]
+)
+def test_explain_shows_terms_in_groups_and_of_the_source_that_rescores(edge_docs, local_docs, shape):
+    for docs in (edge_docs, local_docs):
+        hit = docs.retriever(explain=True, limit=3, **shape).run("key lock").hits[0]
+        assert {"key", "lock"} & set(hit.stages["sparse"].terms)
+
+
+def test_a_query_without_words_for_the_source_that_rescores_says_so(edge_docs):
+    result = edge_docs.retriever(sources=("dense",), rescore="sparse").run("the of and")
+    assert "sparse" in {each.stage for each in result.degraded}
 
 
 # ---- feedback ----------------------------------------------------------------------------------------------------

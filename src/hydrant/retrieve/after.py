@@ -18,7 +18,8 @@ class Mmr:
 
     Attributes:
         diversity: 0 for relevance alone, 1 for difference alone.
-        candidates: Among how many of the best candidates to choose; None for as many as the retriever's depth.
+        candidates: Among how many of the best candidates to choose; None for as many as the retriever's depth, and never
+            less than a page has hits. Pages end with them.
         source: The dense source that measures; None for the collection's first one.
     """
 

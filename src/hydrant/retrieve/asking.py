@@ -55,7 +55,7 @@ class Asking:
         asks = []
         for name in sources:
             ask = yield from self.ask(query, name)
-            if not isinstance(ask.vector, models.SparseVector) or ask.vector.indices:
+            if not says_nothing(ask):
                 asks.append(ask)
         # What only ranks others' candidates finds nothing by itself where those have nothing to ask.
         silent = len(asks) < len(sources) and all(ask.ranks for ask in asks)
@@ -93,7 +93,7 @@ class Asking:
         known = next((ask for ask in asks if ask.source == source), None)
         ask = (yield from self.ask(query, source)) if known is None else known
         depth = max(self.depth.values()) if isinstance(self.depth, Mapping) else self.depth
-        candidates = depth if mmr.candidates is None else mmr.candidates
+        candidates = max(depth, query.limit or 0) if mmr.candidates is None else mmr.candidates
         vector = ask.vector
         if isinstance(vector, models.RelevanceFeedbackQuery):
             vector = vector.relevance_feedback.target
@@ -107,3 +107,8 @@ class Asking:
             return self.params
         vector = self.collection.profile.dense.get(source.vector)
         return None if vector is None else search_params(vector.compression)
+
+
+def says_nothing(ask: Ask) -> bool:
+    """Whether the query has no term that the source could look for."""
+    return isinstance(ask.vector, models.SparseVector) and not ask.vector.indices

@@ -75,6 +75,13 @@ def pairs_in_order(ranking: Iterable[tuple[Id, float]], *, descending: bool = Tr
     return _in_order(ranking, itemgetter(1), itemgetter(0), descending=descending)
 
 
+def groups_in_order(
+    groups: Iterable[models.PointGroup], *, descending: bool = True
+) -> list[models.PointGroup]:
+    """The same for groups of hits, by the best hit of each."""
+    return _in_order(groups, lambda group: group.hits[0].score, attrgetter("id"), descending=descending)
+
+
 def _in_order(
     items: Iterable[T], score: Callable[[T], float], name: Callable[[T], Any], *, descending: bool
 ) -> list[T]:

@@ -15,7 +15,7 @@ from hydrant.errors import CollectionError
 from hydrant.flow import Flow
 from hydrant.retrieve.after import GroupBy
 from hydrant.retrieve.fusion import Fusion
-from hydrant.retrieve.paging import Window, concatenated, depths, pairs_in_order
+from hydrant.retrieve.paging import Window, concatenated, depths, groups_in_order, pairs_in_order
 from hydrant.retrieve.request import Page, Part, RequestBuilder
 from hydrant.types import PassageId, StageScore
 
@@ -77,8 +77,9 @@ class Search:
             # One source finds as many as are wanted: nothing depends on a depth.
             return self._ranked_there(query, 1, page)
         levels = depths(page, max(self._depth, page.limit))
+        # Among more candidates diversity makes another order: its pages are those of one depth, and end with it.
         if len(levels) == 1 or self.diverse:
-            return self._ranked_there(query, len(levels), page)
+            return self._ranked_there(query, 1, page)
         return self._ranked_there_deep(query, len(levels), page)
 
     def _there(self) -> models.Query | None:
@@ -124,10 +125,26 @@ class Search:
         return (yield from self._with_payloads(ranking, ranks))
 
     def _grouped(self, group: GroupBy, page: Page) -> Flow[Found]:
-        builder = self.builder.deeper(1, max(page.limit, page.end * group.hits))
-        request = builder.ranked(
-            None if self.fusion is None else self._there(), self.threshold, Part(page.end)
-        )
+        # Qdrant gives groups no offset, and how many are asked for changes how deep it looks, and so a fused ranking: as
+        # with hits, the pages within a depth are cut from one answer, and what twice the depth adds comes after them.
+        shown: dict[Any, Sequence[models.ScoredPoint]] = {}
+        builder = self.builder
+        for size in depths(page, page.limit):
+            builder = self.builder.deeper(1, size * group.hits)
+            groups = yield from self._groups(builder, group, size)
+            for each in groups if self.diverse else groups_in_order(groups, descending=self.descending):
+                shown.setdefault((type(each.id), each.id), each.hits)
+            if len(groups) < size:
+                break
+        ranking = [
+            (point.id, point.score) for hits in [*shown.values()][page.offset : page.end] for point in hits
+        ]
+        own = (yield from self._ask_scores(self._explaining(builder))) if self.explain else []
+        return (yield from self._with_payloads(ranking, self._ranks(own, [each for each, _ in ranking])))
+
+    def _groups(self, builder: RequestBuilder, group: GroupBy, size: int) -> Flow[list[models.PointGroup]]:
+        query = None if self.fusion is None else self._there()
+        request = builder.ranked(query, self.threshold, Part(size))
         call = self.collection.call(
             "query_points_groups",
             query=request.query,
@@ -136,16 +153,13 @@ class Search:
             query_filter=request.filter,
             search_params=request.params,
             score_threshold=request.score_threshold,
-            limit=page.end,
+            limit=size,
             group_size=group.hits,
             group_by=self.collection.payload.key(group.field),
-            with_payload=True,
+            with_payload=False,
         )
-        answer = yield from self._answer(call, [request])
-        # Qdrant gives groups no offset.
-        shown = [point for each in answer.groups[page.offset :] for point in each.hits]
-        own = (yield from self._ask_scores(self._explaining(builder))) if self.explain else []
-        return Found(shown, self._ranks(own, [point.id for point in shown]))
+        groups: list[models.PointGroup] = (yield from self._answer(call, [request])).groups
+        return groups
 
     def _fused_here(self, fusion: Fusion, page: Page) -> Flow[Found]:
         # Every depth in a request of its own: which of several equal scores come within it is the engine's choice, and
@@ -196,7 +210,7 @@ class Search:
         if not self.explain:
             return ()
         return tuple(
-            str(ask.using) for ask in self.builder.asks if isinstance(ask.vector, models.SparseVector)
+            str(ask.using) for ask in self.builder.ranking if isinstance(ask.vector, models.SparseVector)
         )
 
     def _ranks(self, answers: Sequence[Pairs], shown: Iterable[Any]) -> dict[str, dict[Any, StageScore]]:
@@ -238,7 +252,7 @@ class Search:
     ) -> Flow[Found]:
         if not ranking:
             return Found([], ranks)
-        ids = [each for each, _ in ranking]
+        ids = list(dict.fromkeys(each for each, _ in ranking))
         vectors = list(self._explained_vectors())
         records = yield self.collection.call(
             "retrieve", ids=ids, with_payload=True, with_vectors=vectors or False

@@ -116,19 +116,23 @@ class RequestBuilder:
         """How many candidates all sources together can contribute."""
         return sum(ask.depth for ask in self.asks)
 
+    @property
+    def ranking(self) -> Sequence[Ask]:
+        """What is asked of every source that ranks, that of the one that rescores last."""
+        return self.asks if self.rescore is None else (*self.asks, self.rescore)
+
     def scores_anew(self, source: str) -> bool:
         """Whether a source's scores are of Qdrant's or the fusion's making, so that they are no distances.
 
         They are where several vectors make its ranking, and where a relevance feedback query does.
         """
-        asked = (*self.asks, self.rescore) if self.rescore is not None else self.asks
         return any(
             ask.source == source
             and (
                 isinstance(ask.vector, models.RelevanceFeedbackQuery)
                 or (ask.others and ask is not self.rescore)
             )
-            for ask in asked
+            for ask in self.ranking
         )
 
     def alone(self, ask: Ask, part: Part) -> models.QueryRequest:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from hydrant.collection.base import CollectionBase
@@ -12,7 +12,7 @@ from hydrant.errors import ConfigurationError, PayloadUnmapped
 from hydrant.flow import Flow
 from hydrant.pipeline import Stage
 from hydrant.retrieve.after import After
-from hydrant.retrieve.asking import DEFAULT_DEPTH, Asking
+from hydrant.retrieve.asking import DEFAULT_DEPTH, Asking, says_nothing
 from hydrant.retrieve.checks import (
     FUSION,
     check_after,
@@ -38,6 +38,7 @@ DEFAULT_FUSION = Convex()
 BOOST = "boost"
 DIVERSITY = "diversity"
 EXPANSION = "expansion"
+NO_WORDS = "the query has no words that this source could look for"
 
 
 @dataclass(frozen=True, slots=True, eq=True)
@@ -105,15 +106,16 @@ class Retriever(Stage):
         asking = Asking(self.collection, self.depth, self.thresholds, self.params)
         asks = yield from asking.asks(query, self.sources)
         for silent in sorted(set(self.sources) - {ask.source for ask in asks}):
-            reason = "the query has no words that this source could look for"
-            state = state.with_degradation(Degradation(silent, reason))
+            state = state.with_degradation(Degradation(silent, NO_WORDS))
         for ask in asks:
             if ask.missing is not None:
                 state = state.with_degradation(Degradation(EXPANSION, ask.missing))
         if not asks:
             return state.with_hits(())
         builder = yield from self._builder(asking, query, asks, condition)
-        page = Page(query.offset, self.limit if query.limit is None else query.limit)
+        if builder.rescore is not None and says_nothing(builder.rescore):
+            state = state.with_degradation(Degradation(builder.rescore.source, NO_WORDS))
+        page = Page(query.offset, self._limit(query))
         found: Found = yield from self._search(builder).run(page)
         found, passages, missing = self._read(found, owner)
         if missing is not None:
@@ -122,7 +124,7 @@ class Retriever(Stage):
         if self.explain:
             encoders = {name: source.encoder for name, source in self.collection.sources.items()}
             hits = [
-                with_terms(hit, point.vector, asks, encoders, query.text)
+                with_terms(hit, point.vector, builder.ranking, encoders, query.text)
                 for hit, point in zip(hits, found.points, strict=True)
             ]
         return state.with_hits(hits)
@@ -157,8 +159,13 @@ class Retriever(Stage):
         following = [asking.boosted(after.boosts, query)] if after.boosts else []
         if after.mmr is not None:
             source = diversity_source(self.collection, after.mmr)
-            following.append((yield from asking.diverse(after.mmr, source, query, asks)))
+            following.append(
+                (yield from asking.diverse(after.mmr, source, replace(query, limit=self._limit(query)), asks))
+            )
         return RequestBuilder(asks, condition, rescore, following)
+
+    def _limit(self, query: Query) -> int:
+        return self.limit if query.limit is None else query.limit
 
     def _search(self, builder: RequestBuilder) -> Search:
         fuses = len(self.sources) > 1 and self.after.rescore is None
