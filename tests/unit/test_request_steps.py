@@ -22,9 +22,11 @@ from hydrant import (
     EdgeClient,
     Feedback,
     GroupBy,
+    Hit,
     Matching,
     Mmr,
     MuveraEncoder,
+    Passage,
     Popularity,
     QdrantFeedback,
     Query,
@@ -34,7 +36,7 @@ from hydrant import (
 )
 from hydrant.collection.compression import search_params
 from hydrant.errors import ConfigurationError, EncoderMismatch, InputError, VectorMismatch
-from hydrant.testing import HashEncoder, HashLateEncoder
+from hydrant.testing import FunctionStage, HashEncoder, HashLateEncoder
 
 WORDS = ["key", "lock", "door", "house", "garden", "river", "bank", "fox", "dog", "tree", "stone", "cloud"]
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -382,6 +384,22 @@ def test_diversity_measures_by_the_question_of_a_relevance_feedback_query(edge_d
     found = (search >> Feedback(search, QdrantFeedback())).run("key lock")
     assert len(found.hits) == 5
     assert not found.degraded
+
+
+@pytest.mark.parametrize("engine", [EdgeClient, QdrantClient])
+def test_feedback_is_moved_by_no_hit_of_another_tenant_or_without_a_point(engine):
+    client = engine(":memory:")
+    docs = Collection.create(client, "docs", dense=HashEncoder(), tenant="team")
+    docs.indexer(progress=False).add(["key lock", "key garden", "house river"], tenant="a")
+    docs.indexer(progress=False).add(["fox dog", "fox tree"], tenant="b")
+    search = docs.retriever()
+    foreign = search.run("fox", tenant="b").hits
+    strange = FunctionStage(lambda state: state.with_hits([*foreign, Hit(Passage("fox"), 0.1)]))
+    moved = (strange >> Feedback(search)).run("key", tenant="a")
+    assert not moved.degraded
+    plain = search.run("key", tenant="a")
+    assert [(hit.id, hit.score) for hit in moved.hits] == [(hit.id, hit.score) for hit in plain.hits]
+    client.close()
 
 
 def test_the_ranks_of_a_later_page_after_feedback_go_on(edge_docs):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from qdrant_client import models
 
@@ -19,6 +19,9 @@ from hydrant.retrieve.fusion import interpolate
 from hydrant.retrieve.numbers import check_weight
 from hydrant.retrieve.retriever import Retriever
 from hydrant.types import Hit, Query, SearchState, StageScore
+
+if TYPE_CHECKING:
+    from hydrant.types import PassageId
 
 FEEDBACK = "feedback"
 
@@ -79,7 +82,7 @@ class Feedback(Stage):
         if not state.hits:
             return state
         sources = [source for source in map(self._source, self.retriever.sources) if self._moves(source)]
-        stored = yield from self._vectors(state.hits, sources)
+        stored = yield from self._vectors(state.hits, sources, state.query.tenant)
         vectors = dict(state.query.vectors)
         again_by = self.retriever
         asking = Asking(again_by.collection, again_by.depth, again_by.thresholds, again_by.params)
@@ -112,13 +115,21 @@ class Feedback(Stage):
     def _moves(self, source: Source) -> bool:
         return source.encoder.kind == "dense" or (source.encoder.kind == "sparse" and self.method.sparse)
 
-    def _vectors(self, hits: Sequence[Hit], sources: Sequence[Source]) -> Flow[dict[Any, Any]]:
+    def _vectors(
+        self, hits: Sequence[Hit], sources: Sequence[Source], tenant: PassageId | None
+    ) -> Flow[dict[Any, Any]]:
         """The hits' vectors by the point's id."""
         collection = self.retriever.collection
-        ids = [hit.point_id for hit in hits]
+        ids = list(dict.fromkeys(hit.point_id for hit in hits if hit.point_id is not None))
+        if not ids or not sources:
+            return {}
+        # A stage before may have brought hits from anywhere: only the tenant's own may move the query.
+        condition = collection.condition(models.Filter(must=[models.HasIdCondition(has_id=ids)]), tenant)
         unnamed = any(not source.vector for source in sources)
         wanted: Any = True if unnamed else [source.vector for source in sources]
-        records = yield collection.call("retrieve", ids=ids, with_payload=False, with_vectors=wanted)
+        records, _ = yield collection.call(
+            "scroll", scroll_filter=condition, limit=len(ids), with_payload=False, with_vectors=wanted
+        )
         return {record.id: record.vector for record in records}
 
     def _moved(self, asked: Any, source: Source, hits: Sequence[Hit], stored: Mapping[Any, Any]) -> Any:
