@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hydrant.retrieve.fusion import Fusion
 
 # What hits call the stages that are no source.
-_STAGES = frozenset({"fusion", "rerank", "boost", "diversity"})
+_STAGES = frozenset({"fusion", "rerank", "boost", "diversity", "feedback"})
 
 
 class Collection(CollectionBase):

@@ -217,3 +217,10 @@ def test_weights_that_are_changed_afterwards_change_nothing():
 def test_weights_of_one_are_qdrants_own_rrf():
     assert Rrf(weights={"dense": 1, "sparse": 1.0}).query() is not None
     assert Rrf(weights={"dense": 2}).query() is None
+
+
+def test_convex_takes_each_list_for_cut_off_at_its_own_depth():
+    lists = {"dense": [("a", 0.9), ("b", 0.8)], "sparse": [("b", 4.0), ("c", 2.0)]}
+    by_source = Convex().fuse(lists, {"dense": 9, "sparse": 2})
+    assert by_source == Convex().fuse(lists, 2)
+    assert by_source != Convex().fuse(lists)

@@ -379,6 +379,14 @@ def test_steps_in_qdrant_refuse_a_fusion_of_distances_that_it_does_the_wrong_way
                 docs.retriever(**two, **step)
 
 
+def test_a_share_of_distances_is_refused_where_a_source_rescores_by_them():
+    with EdgeClient(":memory:") as client:
+        docs = fill(client, distance=models.Distance.EUCLID)
+        search = docs.retriever(sources=("sparse",), rescore="dense")
+        with pytest.raises(ConfigurationError, match="'dense'"):
+            Feedback(search, share=0.5)
+
+
 def test_diversity_measures_by_the_question_of_a_relevance_feedback_query(edge_docs):
     search = edge_docs.retriever(sources=("dense",), limit=5, mmr=Mmr(0.5))
     found = (search >> Feedback(search, QdrantFeedback())).run("key lock")
@@ -603,6 +611,7 @@ def test_an_unknown_compression_is_named_with_those_there_are():
         ({"late": HashEncoder()}, "late must be an encoder of multi vectors"),
         ({"dense": HashLateEncoder()}, "dense must be an encoder of dense vectors"),
         ({"sources": {"fusion": HashEncoder()}}, "name stages"),
+        ({"sources": {"feedback": HashEncoder()}}, "name stages"),
         ({"dense": HashEncoder(), "sources": {"dense": HashEncoder()}}, "again"),
         ({"sources": [HashEncoder()]}, "must map names"),
     ],

@@ -66,10 +66,11 @@ class Feedback(Stage):
             )
             raise ConfigurationError(msg)
         collection, sources = self.retriever.collection, self.retriever.sources
-        if self.share < 1 and len(sources) == 1 and measures_distance(collection, sources[0]):
+        ranks = self.retriever.after.rescore or (sources[0] if len(sources) == 1 else None)
+        if self.share < 1 and ranks is not None and measures_distance(collection, ranks):
             msg = (
                 f"share={self.share!r} would mix distances, of which less is better; leave it at 1 for the source "
-                f"{sources[0]!r}"
+                f"{ranks!r}"
             )
             raise ConfigurationError(msg)
 

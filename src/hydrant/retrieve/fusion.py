@@ -15,7 +15,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import itemgetter
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from qdrant_client import models
 
@@ -23,6 +23,7 @@ from hydrant.errors import ConfigurationError
 
 Id = TypeVar("Id", bound=Hashable)
 Ranking = Sequence[tuple[Id, float]]
+Depth: TypeAlias = "int | Mapping[str, int] | None"
 
 
 class Fusion(ABC):
@@ -41,13 +42,13 @@ class Fusion(ABC):
         return None
 
     @abstractmethod
-    def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: int | None = None) -> list[tuple[Id, float]]:
+    def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: Depth = None) -> list[tuple[Id, float]]:
         """Fuse rankings that are already here.
 
         Args:
             rankings: By source, ids and scores, best first, higher meaning better.
-            depth: How many hits each source was asked for; a shorter list is all that the source found. None where every
-                list is.
+            depth: How many hits each source was asked for, or how many by source where they differ; a shorter list is all
+                that the source found. None where every list is.
 
         Returns:
             Ids and fused scores, best first. Equal scores keep the order in which the sources named them.
@@ -99,7 +100,7 @@ class Rrf(Fusion):
             return None
         return _rrf_query(self.k + 1)
 
-    def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: int | None = None) -> list[tuple[Id, float]]:
+    def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: Depth = None) -> list[tuple[Id, float]]:
         """See `Fusion.fuse`."""
         totals: dict[Id, float] = {}
         get = totals.get
@@ -121,7 +122,7 @@ class Dbsf(Fusion):
         """Qdrant's DBSF."""
         return models.FusionQuery(fusion=models.Fusion.DBSF)
 
-    def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: int | None = None) -> list[tuple[Id, float]]:
+    def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: Depth = None) -> list[tuple[Id, float]]:
         """See `Fusion.fuse`."""
         return _best_first(_added([(ranking, _three_deviations(ranking)) for ranking in rankings.values()]))
 
@@ -150,7 +151,7 @@ class Convex(Fusion):
         object.__setattr__(self, "weights", _checked(self.weights))
         object.__setattr__(self, "floors", _checked_floors(self.floors))
 
-    def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: int | None = None) -> list[tuple[Id, float]]:
+    def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: Depth = None) -> list[tuple[Id, float]]:
         """See `Fusion.fuse`."""
         total = sum(_weight(self.weights, name) for name in rankings)
         if total <= 0:
@@ -158,9 +159,8 @@ class Convex(Fusion):
         base = 0.0
         scaled = []
         for name, ranking in rankings.items():
-            scale, missing = _share(
-                ranking, self.floors.get(name), depth, _weight(self.weights, name) / total
-            )
+            own = depth.get(name) if isinstance(depth, Mapping) else depth
+            scale, missing = _share(ranking, self.floors.get(name), own, _weight(self.weights, name) / total)
             scaled.append((ranking, scale))
             base += missing
         return _best_first(_added(scaled, base))
@@ -183,7 +183,7 @@ class CombSum(Fusion):
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", _checked(self.weights))
 
-    def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: int | None = None) -> list[tuple[Id, float]]:
+    def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: Depth = None) -> list[tuple[Id, float]]:
         """See `Fusion.fuse`."""
         return _best_first(_added(_scaled(rankings, self.weights)))
 
@@ -203,7 +203,7 @@ class CombMnz(Fusion):
     def __post_init__(self) -> None:
         object.__setattr__(self, "weights", _checked(self.weights))
 
-    def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: int | None = None) -> list[tuple[Id, float]]:
+    def fuse(self, rankings: Mapping[str, Ranking[Id]], depth: Depth = None) -> list[tuple[Id, float]]:
         """See `Fusion.fuse`."""
         totals = _added(_scaled(rankings, self.weights))
         holders = Counter(

@@ -174,7 +174,7 @@ class Search:
         for builder in builders:
             own = {ask.source: self._source_order(ask.source, next(answers)) for ask in builder.asks}
             higher_is_better = {name: self._negated(name, pairs) for name, pairs in own.items()}
-            fused.append(pairs_in_order(fusion.fuse(higher_is_better, _common_depth(builder))))
+            fused.append(pairs_in_order(fusion.fuse(higher_is_better, _depth_by_source(builder))))
         ranking = fused[0] if len(fused) == 1 else concatenated(fused)
         if self.threshold is not None:
             ranking = [pair for pair in ranking if pair[1] >= self.threshold]
@@ -267,10 +267,10 @@ class Search:
         return Found(points, ranks)
 
 
-def _common_depth(builder: RequestBuilder) -> int | None:
-    """How many hits every source was asked for, None where they differ."""
+def _depth_by_source(builder: RequestBuilder) -> int | dict[str, int]:
+    """How many hits every source was asked for, by source where they differ."""
     asked = {ask.depth for ask in builder.asks}
-    return asked.pop() if len(asked) == 1 else None
+    return asked.pop() if len(asked) == 1 else {ask.source: ask.depth for ask in builder.asks}
 
 
 def _pairs(points: Points) -> Pairs:
