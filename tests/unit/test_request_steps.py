@@ -574,6 +574,8 @@ def test_settings_that_cannot_work_are_refused_before_a_search(edge_docs, settin
         (lambda: Popularity("views", half=1, weight=-1), "weight"),
         (lambda: Rocchio(alpha=0, beta=0), "alpha and beta"),
         (lambda: Rocchio(depth=0), "depth"),
+        (lambda: Rocchio(terms=0), "terms of Rocchio"),
+        (lambda: Average(terms="all"), "terms of Average"),
         (lambda: Average(depth=-1), "depth"),
         (lambda: QdrantFeedback(a=-1), "a of QdrantFeedback"),
     ],
@@ -588,6 +590,34 @@ def test_query_vectors_of_a_late_source_are_checked(edge_docs, vector):
     search = edge_docs.retriever(sources=("late",))
     with pytest.raises(VectorMismatch, match="late"):
         search.run(Query("key", vectors={"late": vector}))
+
+
+def relevance_feedback(target, example):
+    strategy = models.NaiveFeedbackStrategy(naive=models.NaiveFeedbackStrategyParams(a=0.5, b=1.0, c=0.5))
+    items = [models.FeedbackItem(example=example, score=1.0)]
+    asked = models.RelevanceFeedbackInput(target=target, feedback=items, strategy=strategy)
+    return models.RelevanceFeedbackQuery(relevance_feedback=asked)
+
+
+@pytest.mark.parametrize("points", [(1, [0.1] * 64), ([0.1] * 64, 1)])
+def test_a_relevance_feedback_query_may_name_no_point_where_there_are_tenants(points):
+    with EdgeClient(":memory:") as client:
+        docs = Collection.create(client, "docs", dense=HashEncoder(), tenant="team")
+        query = Query("key", tenant="a", vectors={"dense": relevance_feedback(*points)})
+        with pytest.raises(InputError, match="got the point 1"):
+            docs.retriever().run(query)
+
+
+@pytest.mark.parametrize("source", ["dense", "sparse", "late"])
+def test_the_target_of_a_relevance_feedback_query_must_fit_its_source(edge_docs, source):
+    query = Query("key", vectors={source: relevance_feedback([0.1] * 7, [0.1] * 7)})
+    with pytest.raises(VectorMismatch, match=source):
+        edge_docs.retriever().run(query)
+
+
+def test_query_vectors_that_are_no_mapping_are_refused(edge_docs):
+    with pytest.raises(InputError, match="mapping"):
+        edge_docs.retriever().run(Query("key", vectors=None))
 
 
 def test_a_number_too_large_for_a_float_is_no_query_vector(edge_docs):

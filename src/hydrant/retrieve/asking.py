@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from qdrant_client import models
 
@@ -44,11 +45,15 @@ class Asking:
         """What each of the sources is asked; those to which the query says nothing are left out.
 
         Raises:
-            InputError: There are query vectors for sources that the collection lacks.
+            InputError: There are query vectors for sources that the collection lacks, or they are no mapping, or name points
+                that may be another tenant's.
             VectorMismatch: A query vector does not fit the collection.
         """
+        if not isinstance(query.vectors, Mapping):
+            msg = f"query vectors must be a mapping from sources to vectors, got {query.vectors!r}"
+            raise InputError(msg)
         have = self.collection.sources
-        unknown = sorted(set(query.vectors) - set(have))
+        unknown = [name for name in query.vectors if name not in have]
         if unknown:
             msg = f"collection {self.collection.name!r} has the sources {sorted(have)}; got query vectors for {unknown}"
             raise InputError(msg)
@@ -65,6 +70,8 @@ class Asking:
         """What one source is asked."""
         source = self.collection.sources[name]
         given = query.vectors.get(name)
+        if isinstance(given, models.RelevanceFeedbackQuery) and self.collection.tenant_field is not None:
+            _check_names_no_points(given, name)
         vector = (yield Encode(source.encoder, [query.text], "query"))[0] if given is None else given
         expanded = Expanded(checked_query(vector, source.encoder.kind, self.collection.profile, source))
         if given is None and query.expansions:
@@ -112,3 +119,19 @@ class Asking:
 def says_nothing(ask: Ask) -> bool:
     """Whether the query has no term that the source could look for."""
     return isinstance(ask.vector, models.SparseVector) and not ask.vector.indices
+
+
+def _check_names_no_points(query: models.RelevanceFeedbackQuery, source: str) -> None:
+    """Refuse points in place of vectors: no filter keeps Qdrant from reading those of another tenant.
+
+    Raises:
+        InputError: There is one.
+    """
+    asked = query.relevance_feedback
+    for vector in (asked.target, *(item.example for item in asked.feedback)):
+        if isinstance(vector, int | str | UUID):
+            msg = (
+                f"a relevance feedback query of source {source!r} must give vectors where a collection has tenants, as a "
+                f"point may be another tenant's; got the point {vector!r}"
+            )
+            raise InputError(msg)

@@ -56,7 +56,7 @@ class Feedback(Stage):
         if not isinstance(self.method, FeedbackMethod):
             msg = f"method must be Rocchio(), Average() or QdrantFeedback(), got {self.method!r}"
             raise ConfigurationError(msg)
-        if self.scope not in {"fused", "source"}:
+        if self.scope not in ("fused", "source"):
             msg = f"scope must be 'fused' or 'source', got {self.scope!r}"
             raise ConfigurationError(msg)
         check_weight("share", self.share)
@@ -121,7 +121,7 @@ class Feedback(Stage):
     ) -> Flow[dict[Any, Any]]:
         """The hits' vectors by the point's id."""
         collection = self.retriever.collection
-        ids = list(dict.fromkeys(hit.point_id for hit in hits if hit.point_id is not None))
+        ids: list[Any] = list(dict.fromkeys(hit.point_id for hit in hits if hit.point_id is not None))
         if not ids or not sources:
             return {}
         # A stage before may have brought hits from anywhere: only the tenant's own may move the query.

@@ -71,6 +71,8 @@ class Average(FeedbackMethod):
 
     def __post_init__(self) -> None:
         check_count("depth of Average", self.depth)
+        if self.terms is not None:
+            check_count("terms of Average", self.terms)
 
     def moved(self, query: Any, found: Sequence[Example], rest: Sequence[Example], *, normalize: bool) -> Any:
         """See `FeedbackMethod.moved`."""
@@ -104,6 +106,8 @@ class Rocchio(FeedbackMethod):
 
     def __post_init__(self) -> None:
         check_count("depth of Rocchio", self.depth)
+        if self.terms is not None:
+            check_count("terms of Rocchio", self.terms)
         check_count("negatives of Rocchio", self.negatives)
         for name in ("alpha", "beta", "gamma"):
             check_weight(f"{name} of Rocchio", getattr(self, name))

@@ -21,6 +21,9 @@ def checked_query(vector: Any, kind: Kind, profile: Profile, source: Source) -> 
         VectorMismatch: It is something else.
     """
     if isinstance(vector, models.RelevanceFeedbackQuery):
+        target = vector.relevance_feedback.target
+        if isinstance(target, list | models.SparseVector):
+            checked_query(target, kind, profile, source)
         return vector
     if kind == "sparse":
         return checked_sparse(vector, source.name)
