@@ -410,6 +410,16 @@ def test_feedback_is_moved_by_no_hit_of_another_tenant_or_without_a_point(engine
     client.close()
 
 
+@pytest.mark.parametrize("scope", ["fused", "source"])
+def test_pages_after_feedback_never_show_a_passage_twice(edge_docs, scope):
+    first, again = (edge_docs.retriever(limit=5, explain=each) for each in (True, False))
+    search = first >> Feedback(again, scope=scope)
+    pages = [hit.id for offset in range(0, 40, 5) for hit in search.run("key lock", offset=offset).hits]
+    assert len(pages) == len(set(pages)) == 40
+    whole = [hit.id for hit in (first >> Feedback(again, scope=scope)).run("key lock").hits]
+    assert pages[:5] == whole
+
+
 def test_the_ranks_of_a_later_page_after_feedback_go_on(edge_docs):
     search = edge_docs.retriever(limit=4)
     hits = (search >> Feedback(search)).run("key lock", offset=8).hits

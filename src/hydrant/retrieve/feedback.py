@@ -31,7 +31,8 @@ class Feedback(Stage):
     """Searches again with every source's query moved towards the hits that came in.
 
     Put it behind whatever ranks best: `docs.retriever() >> Feedback(docs.retriever())`, or behind a reranker, whose order
-    then says what is relevant. Where it fails, the search goes on with the hits that came in.
+    then says what is relevant. Later pages learn from the retriever's own first page. Where it fails, the search goes on
+    with the hits that came in.
 
     Attributes:
         retriever: What searches again.
@@ -83,7 +84,8 @@ class Feedback(Stage):
         if not state.hits:
             return state
         sources = [source for source in map(self._source, self.retriever.sources) if self._moves(source)]
-        stored = yield from self._vectors(state.hits, sources, state.query.tenant)
+        examples = yield from self._examples(state)
+        stored = yield from self._vectors(examples, sources, state.query.tenant)
         vectors = dict(state.query.vectors)
         again_by = self.retriever
         asking = Asking(again_by.collection, again_by.depth, again_by.thresholds, again_by.params)
@@ -92,7 +94,7 @@ class Feedback(Stage):
             if asked is None:
                 # What moves is the query as it is asked, with its expansions.
                 asked = (yield from asking.ask(state.query, source.name)).vector
-            vectors[source.name] = self._moved(asked, source, state.hits, stored)
+            vectors[source.name] = self._moved(asked, source, examples, stored)
         again = SearchState(replace(state.query, vectors=vectors))
         found: SearchState = yield self.retriever.flow(again)
         degraded = (*state.degraded, *found.degraded)
@@ -106,6 +108,14 @@ class Feedback(Stage):
     def warm_up(self) -> None:
         """Load the encoders' models."""
         self.retriever.warm_up()
+
+    def _examples(self, state: SearchState) -> Flow[Sequence[Hit]]:
+        """The hits that move the queries: those of the first page on every page, or each would rank by another query."""
+        if state.query.offset == 0:
+            return state.hits
+        first = replace(self.retriever, explain=True) if self.scope == "source" else self.retriever
+        found: SearchState = yield first.flow(SearchState(replace(state.query, offset=0)))
+        return found.hits
 
     def _limit(self, query: Query) -> int:
         return self.retriever.limit if query.limit is None else query.limit
