@@ -148,7 +148,7 @@ def test_nearest_taken_bucket_is_the_one_that_a_search_finds(bits, data):
 
 def test_filled_document_has_something_in_every_bucket_and_a_query_has_not():
     tokens = texts([3])
-    shape = FdeShape(k_sim=4, dim_proj=None, repetitions=1)
+    shape = FdeShape(k_sim=4, dim_proj=None, repetitions=1, fill_empty=True)
     encoding = FixedEncoding(shape, WIDTH)
     filled = encoding.document(tokens).reshape(16, WIDTH)
     assert (np.abs(filled).sum(axis=1) > 0).all()
@@ -199,7 +199,8 @@ def test_order_comes_nearer_to_maxsim_with_the_repetitions():
 
 def test_product_estimates_maxsim_itself_and_never_more_where_vectors_are_kept_whole():
     queries, documents = topical(12, 1), topical(60, 2)
-    encoding = FixedEncoding(FdeShape(k_sim=4, dim_proj=None, repetitions=40), 32)
+    # Filled: an empty bucket counts 0, which is more than the negative product of a vector that is unlike all others.
+    encoding = FixedEncoding(FdeShape(k_sim=4, dim_proj=None, repetitions=40, fill_empty=True), 32)
     estimated = encoding.query(queries) @ encoding.document(documents).T
     exact = np.array([[maxsim(query, document) for document in documents] for query in queries])
     # A mean of a bucket cannot beat the best of all.

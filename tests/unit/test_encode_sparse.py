@@ -410,7 +410,7 @@ def test_record_says_what_decides_the_vectors_and_brings_the_encoder_back(folder
     record = json.loads(json.dumps(splade.record()))
     assert record == {
         "encoder": "sparse",
-        "model": folder,
+        "model": str(Path(folder).resolve()),
         "weights": record["weights"],
         "max_terms": None,
         "max_query_terms": None,
