@@ -411,7 +411,7 @@ def test_a_limit_or_depth_that_is_no_number_is_refused_with_its_value(edge_docs,
     ("given", "said"),
     [
         ({"sources": ("title",)}, r"\['dense', 'sparse'\].*\['title'\]"),
-        ({"sources": "dense"}, "string 'dense'"),
+        ({"sources": "dense"}, r"must be a sequence.*got 'dense'"),
         ({"sources": ("dense", "dense")}, "twice|once"),
         ({"thresholds": {"title": 0.5}}, r"'dense', 'fusion', 'sparse'.*'title'"),
         ({"sources": ("dense",), "thresholds": {"fusion": 0.5}}, "'fusion'"),
