@@ -20,8 +20,8 @@ _CONFIGS: Mapping[str, Callable[[], models.QuantizationConfig]] = {
     "scalar": lambda: models.ScalarQuantization(
         scalar=models.ScalarQuantizationConfig(type=models.ScalarType.INT8, quantile=0.99, always_ram=True)
     ),
-    # One bit a dimension for what is stored, but four for the query: with one for both, a third of the ten nearest are
-    # beyond any affordable oversampling.
+    # One bit a dimension for what is stored, but four for the query: with one for both, as Qdrant does by default, it takes
+    # a far larger oversampling to find as much.
     "binary": lambda: models.BinaryQuantization(
         binary=models.BinaryQuantizationConfig(
             always_ram=True,
