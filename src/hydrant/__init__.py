@@ -46,6 +46,9 @@ if TYPE_CHECKING:
     from hydrant.ingest.report import IndexReport as IndexReport
     from hydrant.pipeline import Pipeline as Pipeline
     from hydrant.pipeline import Stage as Stage
+    from hydrant.rerank.base import Ranking as Ranking
+    from hydrant.rerank.base import Reranker as Reranker
+    from hydrant.rerank.base import Top as Top
     from hydrant.retrieve.after import GroupBy as GroupBy
     from hydrant.retrieve.after import Mmr as Mmr
     from hydrant.retrieve.boosts import Boost as Boost
@@ -125,8 +128,10 @@ _HOMES = {
     "PredictorGate": "hydrant.expand.gate",
     "QdrantFeedback": "hydrant.retrieve.feedback_methods",
     "Query": "hydrant.types",
+    "Ranking": "hydrant.rerank.base",
     "ReasonFirst": "hydrant.expand.family",
     "Recency": "hydrant.retrieve.boosts",
+    "Reranker": "hydrant.rerank.base",
     "Retriever": "hydrant.retrieve.retriever",
     "Rocchio": "hydrant.retrieve.feedback_methods",
     "Rrf": "hydrant.retrieve.fusion",
@@ -137,6 +142,7 @@ _HOMES = {
     "StageScore": "hydrant.types",
     "StepBack": "hydrant.expand.family",
     "TextGenerator": "hydrant.generate.base",
+    "Top": "hydrant.rerank.base",
     "TransformersGenerator": "hydrant.generate.local_transformers",
     "Turn": "hydrant.types",
     "Usage": "hydrant.types",

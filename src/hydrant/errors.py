@@ -22,6 +22,7 @@ The hierarchy (× marks the builtin that a caller would catch without knowing ou
     │   └── TenantLeak              × PermissionError      a result that belongs to another tenant
     ├── EncodingError               × RuntimeError         a model that returned what it must not
     ├── GenerationError             × RuntimeError         a language model that failed, or said nothing of use
+    ├── RankingError                × RuntimeError         a reranker that gave no usable scores
     ├── ModelNotFound               × OSError              a model that is neither local nor reachable
     ├── DeadlineExceeded            × TimeoutError         the time allowed ran out
     ├── StorageError                × OSError              disk full, read-only folder, write refused
@@ -114,6 +115,10 @@ class EncodingError(HydrantError, RuntimeError):
 
 class GenerationError(HydrantError, RuntimeError):
     """A language model failed, or returned nothing that can be used."""
+
+
+class RankingError(HydrantError, RuntimeError):
+    """A reranker gave no usable scores: not finite, not one for each candidate."""
 
 
 class ModelNotFound(HydrantError, OSError):

@@ -54,6 +54,14 @@ class Stage(ABC):
         """The state to go on with where this stage failed: a reranker cuts to its size here."""
         return state
 
+    def before(self, query: Query) -> Query:
+        """What the stages before this one are asked for, so that it can answer the query.
+
+        Only `limit`, `offset` and `candidates` of the query that is returned count: a reranker asks here for its candidates
+        from the first hit on, where its own answer is a page of them.
+        """
+        return query
+
     def warm_up(self) -> None:
         """Load models and open connections now instead of at the first query."""
 
@@ -162,8 +170,10 @@ class Pipeline(Stage):
 
     def search(self, state: SearchState, budget: Budget) -> Flow[SearchState]:
         """As `flow`, knowing the whole deadline, so that optional stages leave time to the others."""
-        for position, stage in enumerate(self.stages, 1):
+        asked = state.query
+        for position, (stage, wanted) in enumerate(zip(self.stages, self._wanted(asked), strict=True), 1):
             seconds = budget.of(stage, following=len(self.stages) - position)
+            state = _asking(state, wanted)
             try:
                 state = _state((yield Within(_flow(stage, state), stage.name, seconds)), stage)
             except Exception as error:
@@ -171,7 +181,20 @@ class Pipeline(Stage):
                 if stage.required or stage.on_error == "raise" or _is_the_callers_fault(error):
                     raise
                 state = stage.without(state).with_degradation(Degradation(stage.name, _reason(error)))
-        return state
+        return _asking(state, asked)
+
+    def before(self, query: Query) -> Query:
+        """What the first stage asks for."""
+        for stage in reversed(self.stages):
+            query = stage.before(query)
+        return query
+
+    def _wanted(self, query: Query) -> list[Query]:
+        """What each stage is asked for, so that the last one can answer the query."""
+        wanted = [query]
+        for stage in reversed(self.stages[1:]):
+            wanted.append(stage.before(wanted[-1]))
+        return wanted[::-1]
 
     def warm_up(self) -> None:
         """Warm up every stage."""
@@ -228,6 +251,15 @@ def _is_the_callers_fault(error: Exception) -> bool:
     return isinstance(error, InputError | ConfigurationError)
 
 
+def _asking(state: SearchState, wanted: Query) -> SearchState:
+    query = state.query
+    page = (wanted.limit, wanted.offset, wanted.candidates)
+    if page == (query.limit, query.offset, query.candidates):
+        return state
+    limit, offset, candidates = page
+    return state.with_query(replace(query, limit=limit, offset=offset, candidates=candidates))
+
+
 def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, DeadlineExceeded) else f"{type(error).__name__}: {error}"
 
@@ -262,7 +294,7 @@ def _check_whole(name: str, value: object, *, at_least: int) -> None:
 
 
 def _result(state: SearchState, recorder: Recorder) -> SearchResult:
-    return SearchResult(state.query, state.hits, state.degraded, recorder.trace())
+    return SearchResult(state.query, state.hits, state.degraded, recorder.trace(), state.usage)
 
 
 class _Searches:

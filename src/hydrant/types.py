@@ -186,6 +186,8 @@ class Query:
         tenant: Whose documents are searched, in a collection that has a tenant field.
         limit: How many hits are wanted; None leaves it to the retriever.
         offset: How many hits to skip, for paging.
+        candidates: How many hits the stages behind the retriever choose from, at least, where no limit says how many are
+            wanted exactly. A pipeline sets it for its rerankers.
         vectors: Ready query vectors by source, set by an expansion stage; they replace the encoder's.
         expansions: What the stages before added to it, in their order.
         history: The conversation before it, oldest turn first.
@@ -196,6 +198,7 @@ class Query:
     tenant: PassageId | None = None
     limit: int | None = None
     offset: int = 0
+    candidates: int = 0
     vectors: Mapping[str, QueryVector] = field(default_factory=dict)
     expansions: tuple[Expansion, ...] = ()
     history: tuple[Turn, ...] = ()
@@ -207,11 +210,19 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class SearchState:
-    """What one stage hands to the next. Stages return a new one; nothing is changed in place."""
+    """What one stage hands to the next. Stages return a new one; nothing is changed in place.
+
+    Attributes:
+        query: What is asked for.
+        hits: What was found so far, best first.
+        degraded: What the query went on without so far.
+        usage: What language models were asked so far to rank, by the stage that asked. What expansions cost is theirs to say.
+    """
 
     query: Query
     hits: tuple[Hit, ...] = ()
     degraded: tuple[Degradation, ...] = ()
+    usage: Mapping[str, Usage] = field(default_factory=dict)
 
     def with_hits(self, hits: Iterable[Hit]) -> SearchState:
         """The same state with other hits."""
@@ -224,6 +235,10 @@ class SearchState:
     def with_degradation(self, degradation: Degradation) -> SearchState:
         """The same state, with one more thing that went wrong on record."""
         return replace(self, degraded=(*self.degraded, degradation))
+
+    def with_usage(self, stage: str, usage: Usage) -> SearchState:
+        """The same state, with what a stage asked of a language model added to what it asked before."""
+        return replace(self, usage={**self.usage, stage: self.usage.get(stage, Usage()) + usage})
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,12 +271,24 @@ class SearchResult:
         hits: Best first.
         degraded: The stages the query went on without; empty when all went well.
         trace: How long every step took.
+        ranking_usage: What language models were asked to rank, by stage.
     """
 
     query: Query
     hits: tuple[Hit, ...]
     degraded: tuple[Degradation, ...] = ()
     trace: tuple[TraceSpan, ...] = ()
+    ranking_usage: Mapping[str, Usage] = field(default_factory=dict)
+
+    @property
+    def usage(self) -> dict[str, Usage]:
+        """What language models were asked, by the stage that asked: expansions and rerankers."""
+        used: dict[str, Usage] = {}
+        for expansion in self.query.expansions:
+            used[expansion.stage] = used.get(expansion.stage, Usage()) + expansion.usage
+        for stage, usage in self.ranking_usage.items():
+            used[stage] = used.get(stage, Usage()) + usage
+        return used
 
     @property
     def expansions(self) -> tuple[Expansion, ...]:

@@ -18,7 +18,7 @@ from hydrant.retrieve.feedback_methods import Example, FeedbackMethod, Rocchio
 from hydrant.retrieve.fusion import interpolate
 from hydrant.retrieve.numbers import check_weight
 from hydrant.retrieve.retriever import Retriever
-from hydrant.types import Hit, Query, SearchState, StageScore
+from hydrant.types import Hit, SearchState, StageScore
 
 if TYPE_CHECKING:
     from hydrant.types import PassageId
@@ -99,11 +99,11 @@ class Feedback(Stage):
         found: SearchState = yield self.retriever.flow(again)
         degraded = (*state.degraded, *found.degraded)
         hits = self._mixed(state, found.hits)
-        return SearchState(state.query, hits, degraded)
+        return replace(state, hits=hits, degraded=degraded)
 
     def without(self, state: SearchState) -> SearchState:
         """The hits that came in, as many as the second search would have given."""
-        return state.with_hits(state.hits[: self._limit(state.query)])
+        return state.with_hits(state.hits[: self.retriever.wanted(state.query)])
 
     def warm_up(self) -> None:
         """Load the encoders' models."""
@@ -116,9 +116,6 @@ class Feedback(Stage):
         first = replace(self.retriever, explain=True) if self.scope == "source" else self.retriever
         found: SearchState = yield first.flow(SearchState(replace(state.query, offset=0)))
         return found.hits
-
-    def _limit(self, query: Query) -> int:
-        return self.retriever.limit if query.limit is None else query.limit
 
     def _source(self, name: str) -> Source:
         return self.retriever.collection.sources[name]
@@ -182,7 +179,9 @@ class Feedback(Stage):
                 1 - self.share,
             )
         hits = []
-        for rank, (each, score) in enumerate(ranking[: self._limit(state.query)], state.query.offset + 1):
+        for rank, (each, score) in enumerate(
+            ranking[: self.retriever.wanted(state.query)], state.query.offset + 1
+        ):
             known = {**first, **second}[each]
             stages = {**known.stages, FEEDBACK: StageScore(float(score), rank)}
             hits.append(replace(known, score=float(score), stages=stages))

@@ -115,7 +115,7 @@ class Retriever(Stage):
         builder = yield from self._builder(asking, query, asks, condition)
         if builder.rescore is not None and says_nothing(builder.rescore):
             state = state.with_degradation(Degradation(builder.rescore.source, NO_WORDS))
-        page = Page(query.offset, self._limit(query))
+        page = Page(query.offset, self.wanted(query))
         found: Found = yield from self._search(builder).run(page)
         found, passages, missing = self._read(found, owner)
         if missing is not None:
@@ -128,6 +128,10 @@ class Retriever(Stage):
                 for hit, point in zip(hits, found.points, strict=True)
             ]
         return state.with_hits(hits)
+
+    def wanted(self, query: Query) -> int:
+        """How many hits a query is answered with: what it says, else the retriever's own limit or what a reranker needs."""
+        return max(self.limit, query.candidates) if query.limit is None else query.limit
 
     def _read(
         self, found: Found, owner: PassageId | None
@@ -160,12 +164,9 @@ class Retriever(Stage):
         if after.mmr is not None:
             source = diversity_source(self.collection, after.mmr)
             following.append(
-                (yield from asking.diverse(after.mmr, source, replace(query, limit=self._limit(query)), asks))
+                (yield from asking.diverse(after.mmr, source, replace(query, limit=self.wanted(query)), asks))
             )
         return RequestBuilder(asks, condition, rescore, following)
-
-    def _limit(self, query: Query) -> int:
-        return self.limit if query.limit is None else query.limit
 
     def _search(self, builder: RequestBuilder) -> Search:
         fuses = len(self.sources) > 1 and self.after.rescore is None
