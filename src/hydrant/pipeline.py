@@ -294,7 +294,7 @@ def _check_whole(name: str, value: object, *, at_least: int) -> None:
 
 
 def _result(state: SearchState, recorder: Recorder) -> SearchResult:
-    return SearchResult(state.query, state.hits, state.degraded, recorder.trace(), state.usage)
+    return SearchResult(state.query, state.hits, state.degraded, recorder.trace(), state.usage, state.context)
 
 
 class _Searches:

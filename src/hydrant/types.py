@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from hydrant.types_context import Context, Span
+
 if TYPE_CHECKING:
     from qdrant_client import models
 
@@ -66,12 +68,14 @@ class Hit:
         score: The score of the last stage that ranked.
         stages: What each stage said, by the stage's name: "dense", "sparse", "fusion", and so on.
         point_id: The id of the Qdrant point, for calls to the client itself.
+        spans: The sentences that answer the query, best first, where a `Localiser` looked for them.
     """
 
     passage: Passage
     score: float
     stages: Mapping[str, StageScore] = field(default_factory=dict)
     point_id: PassageId | None = None
+    spans: tuple[Span, ...] = ()
 
     @property
     def id(self) -> PassageId | None:
@@ -217,12 +221,14 @@ class SearchState:
         hits: What was found so far, best first.
         degraded: What the query went on without so far.
         usage: What language models were asked so far to rank, by the stage that asked. What expansions cost is theirs to say.
+        context: The hits packed for a language model, where a `ContextPacker` did that.
     """
 
     query: Query
     hits: tuple[Hit, ...] = ()
     degraded: tuple[Degradation, ...] = ()
     usage: Mapping[str, Usage] = field(default_factory=dict)
+    context: Context | None = None
 
     def with_hits(self, hits: Iterable[Hit]) -> SearchState:
         """The same state with other hits."""
@@ -235,6 +241,10 @@ class SearchState:
     def with_degradation(self, degradation: Degradation) -> SearchState:
         """The same state, with one more thing that went wrong on record."""
         return replace(self, degraded=(*self.degraded, degradation))
+
+    def with_context(self, context: Context) -> SearchState:
+        """The same state with its hits packed."""
+        return replace(self, context=context)
 
     def with_usage(self, stage: str, usage: Usage) -> SearchState:
         """The same state, with what a stage asked of a language model added to what it asked before."""
@@ -272,6 +282,7 @@ class SearchResult:
         degraded: The stages the query went on without; empty when all went well.
         trace: How long every step took.
         ranking_usage: What language models were asked to rank, by stage.
+        context: The hits packed for a language model; None where no `ContextPacker` was among the stages.
     """
 
     query: Query
@@ -279,6 +290,7 @@ class SearchResult:
     degraded: tuple[Degradation, ...] = ()
     trace: tuple[TraceSpan, ...] = ()
     ranking_usage: Mapping[str, Usage] = field(default_factory=dict)
+    context: Context | None = None
 
     @property
     def usage(self) -> dict[str, Usage]:

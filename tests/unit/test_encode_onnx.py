@@ -527,12 +527,19 @@ def test_missing_package_names_the_extra(minilm, monkeypatch, package, tmp_path)
 
 def test_large_models_use_more_threads(monkeypatch):
     monkeypatch.setattr(onnx_runtime, "cores", lambda: 8)
-    assert [onnx_runtime.threads_for(weights) for weights in (0, 10_600_000, 85_000_000, 300_000_000)] == [
-        1,
-        1,
-        4,
-        8,
-    ]
+    sizes = (0, 10_600_000, 85_000_000, 300_000_000)
+    assert [onnx_runtime.threads_for(weights) for weights in sizes] == [1, 1, 4, 8]
+
+
+def test_a_query_is_shared_by_more_cores_than_a_batch_of_many(minilm, monkeypatch):
+    monkeypatch.setattr(onnx_runtime, "cores", lambda: 2)
+    encoder = DenseEncoder(minilm, backend="onnx", query_cache=0)
+    query = encoder.encode_query(["how do I rotate the keys?"])
+    sessions = encoder._loaded().models["query"]._model._sessions
+    assert [each.get_session_options().intra_op_num_threads for each in sessions.values()] == [2]
+    document = encoder.encode_document(["how do I rotate the keys?"])
+    assert sorted(each.get_session_options().intra_op_num_threads for each in sessions.values()) == [1, 2]
+    assert np.allclose(query, document, atol=1e-5)
 
 
 def test_processors_that_lose_sums_of_signed_products_are_known(monkeypatch):

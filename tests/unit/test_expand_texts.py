@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hydrant.errors import ConfigurationError
-from hydrant.expand.prompts import _BORDERS, HYDE_PROMPTS, Prompt, hyde_prompt, one_line
+from hydrant.expand.prompts import HYDE_PROMPTS, Prompt, hyde_prompt, one_line
 from hydrant.expand.repair import Repair, cut, lines
 from hydrant.expand.scripts import differ, script_of
+from hydrant.generate.escaping import _BORDERS
 
 REPAIR = Repair(most_characters=200)
 QUERY = "does vitamin D help bones?"

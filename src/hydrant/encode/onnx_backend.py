@@ -27,7 +27,10 @@ _NOT_HERE = ("model_kwargs", "processor_kwargs", "config_kwargs")
 
 
 class _Exported(ModelBackend):
-    """An exported model of sentence-transformers. Each pass uses few threads, and several batches go side by side."""
+    """An exported model of sentence-transformers.
+
+    Documents go through it in several batches side by side, on few threads each; somebody waits for a query, which gets more.
+    """
 
     head: Head
     limits = CPU_LIMITS
@@ -53,7 +56,8 @@ class _Exported(ModelBackend):
 
     def encode(self, texts: list[str], role: Role, prompt: str) -> Any:
         """Rows for the texts, [len(texts), dimensions]."""
-        return self._model([prompt + text for text in texts] if prompt else texts)
+        whole = [prompt + text for text in texts] if prompt else texts
+        return self._model(whole, awaited=role == "query")
 
     def window(self, role: Role) -> Window | None:
         """That of the model's tokenizer."""

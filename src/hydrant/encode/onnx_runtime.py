@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
@@ -46,8 +47,10 @@ _LOGGER = logging.getLogger("hydrant")
 # Raised when what is written changes its meaning.
 _FORMAT = 1
 _MAKERS = ("torch", "transformers", "sentence-transformers", "onnx", "onnxscript", "onnxruntime")
-# How many weights keep one core busy with a short text. A smaller share each only makes the cores wait for each other.
+# How many weights keep one core busy. Where several passes go side by side, a pass on fewer cores loses less in waiting; one
+# that somebody waits for is shared by as many as still shorten it.
 _WEIGHTS_A_THREAD = 20_000_000
+_WEIGHTS_A_HELPING_THREAD = 5_000_000
 # 8-bit products that are summed up before they overflow: the names of the instructions in /proc/cpuinfo.
 _EXACT = frozenset({"avx512_vnni", "avx_vnni"})
 
@@ -76,16 +79,18 @@ class OnnxModel:
     Attributes:
         facts: What is known of the model: `max_tokens`, `positions`, `prompts`.
         agreement: The mean cosine of its rows with torch's, over the check texts.
-        threads: How many threads one call uses.
+        threads: How many threads a pass uses that others go beside.
     """
 
-    def __init__(self, session: InferenceSession, tokenizer: Tokenizer, facts: Mapping[str, Any]) -> None:
-        self._session = session
+    def __init__(self, file: Path, tokenizer: Tokenizer, facts: Mapping[str, Any]) -> None:
+        self._file = file
         self._tokenizer = tokenizer
-        self._inputs = tuple(each.name for each in session.get_inputs())
+        self._sessions: dict[int, InferenceSession] = {}
+        self._opening = threading.Lock()
+        self._awaited_threads = threads_for(facts["weights"], _WEIGHTS_A_HELPING_THREAD)
         self.facts = facts
         self.agreement = 1.0
-        self.threads = int(session.get_session_options().intra_op_num_threads)
+        self.threads = threads_for(facts["weights"])
 
     @classmethod
     def load(cls, folder: Path, facts: Mapping[str, Any]) -> OnnxModel:
@@ -97,7 +102,7 @@ class OnnxModel:
             tokenizer.enable_truncation(facts["max_tokens"])
         pad_id, pad_type, pad_token = facts["pad"]
         tokenizer.enable_padding(pad_id=pad_id, pad_type_id=pad_type, pad_token=pad_token)
-        return cls(_session(folder / MODEL_FILE, facts["weights"]), tokenizer, facts)
+        return cls(folder / MODEL_FILE, tokenizer, facts)
 
     @property
     def tokenizer(self) -> Tokenizer:
@@ -106,6 +111,7 @@ class OnnxModel:
 
     def tokens(self, texts: Sequence[Any]) -> dict[str, npt.NDArray[np.int64]]:
         """The model's inputs for texts, or for pairs of texts: arrays of [texts, tokens of the longest]."""
+        inputs = [each.name for each in self._session(self._awaited_threads).get_inputs()]
         encodings = self._tokenizer.encode_batch_fast([_single_or_pair(text) for text in texts])
         columns = {
             "input_ids": "ids",
@@ -114,17 +120,35 @@ class OnnxModel:
         }
         return {
             name: np.array([getattr(encoding, columns[name]) for encoding in encodings], dtype=np.int64)
-            for name in self._inputs
+            for name in inputs
         }
 
-    def run(self, inputs: Mapping[str, npt.NDArray[np.int64]]) -> npt.NDArray[np.float32]:
-        """One row for each row of the inputs."""
-        rows: npt.NDArray[np.float32] = self._session.run([OUTPUT], dict(inputs))[0]
+    def run(
+        self, inputs: Mapping[str, npt.NDArray[np.int64]], *, awaited: bool = True
+    ) -> npt.NDArray[np.float32]:
+        """One row for each row of the inputs.
+
+        Args:
+            inputs: What `tokens` returns.
+            awaited: Whether this pass is to be over soon, on as many cores as shorten it; otherwise it goes beside others.
+        """
+        threads = self._awaited_threads if awaited else self.threads
+        rows: npt.NDArray[np.float32] = self._session(threads).run([OUTPUT], dict(inputs))[0]
         return rows
 
-    def __call__(self, texts: Sequence[Any]) -> npt.NDArray[np.float32]:
-        """One row for each text or pair of texts, all of them in one forward pass."""
-        return self.run(self.tokens(texts))
+    def __call__(self, texts: Sequence[Any], *, awaited: bool = True) -> npt.NDArray[np.float32]:
+        """One row for each text or pair of texts, all of them in one forward pass; see `run`."""
+        return self.run(self.tokens(texts), awaited=awaited)
+
+    def _session(self, threads: int) -> InferenceSession:
+        """The model opened for passes on so many threads, at their first one."""
+        session = self._sessions.get(threads)
+        if session is None:
+            with self._opening:
+                session = self._sessions.get(threads)
+                if session is None:
+                    session = self._sessions[threads] = _session(self._file, threads)
+        return session
 
 
 def open_model(wanted: Wanted, max_tokens: int | None = None) -> OnnxModel:
@@ -285,9 +309,14 @@ def _version(distribution: str) -> str | None:
 # ---- running -----------------------------------------------------------------------------------------------------
 
 
-def threads_for(weights: int) -> int:
-    """How many threads one forward pass should use: one for a small model, up to all cores for a large one."""
-    return max(1, min(cores(), round(weights / _WEIGHTS_A_THREAD)))
+def threads_for(weights: int, each: int = _WEIGHTS_A_THREAD) -> int:
+    """How many threads one forward pass should use: one for a small model, up to all cores for a large one.
+
+    Args:
+        weights: How many numbers a token is multiplied with.
+        each: How many of them make a thread worth its while.
+    """
+    return max(1, min(cores(), round(weights / each)))
 
 
 def cores() -> int:
@@ -295,11 +324,11 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _session(file: Path, weights: int) -> InferenceSession:
+def _session(file: Path, threads: int) -> InferenceSession:
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
-    settings.intra_op_num_threads = threads_for(weights)
+    settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1
     settings.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     # Every batch has another shape: a plan of memory for each of them would only pile up.

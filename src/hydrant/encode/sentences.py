@@ -1,6 +1,6 @@
 """A text in sentences, without a model and in time that grows with its length alone.
 
-It need not be perfect: the sentences become views of the text that is indexed whole, none of them is shown to anybody.
+It need not be perfect: the sentences become views of a text that is indexed whole, or mark what of it is shown.
 """
 
 from __future__ import annotations
@@ -51,17 +51,27 @@ def sentences(text: str) -> list[str]:
     Args:
         text: Any text. Nothing but blanks of it is lost.
     """
-    found: list[str] = []
-    short = ""
-    for raw in _between_ends(text):
-        piece = f"{short} {raw}" if short else raw
-        short = piece if len(piece) < _SHORTEST else ""
-        if not short:
-            found.extend(_cut(piece))
-    if short and found:
-        found[-1] = f"{found[-1]} {short}"
-    elif short:
-        found.append(short)
+    return [text[start:end] for start, end in sentence_spans(text)]
+
+
+def sentence_spans(text: str) -> list[tuple[int, int]]:
+    """Where the sentences of a text begin and end, in characters and in their order.
+
+    Args:
+        text: Any text. Nothing but blanks of it lies outside.
+    """
+    found: list[tuple[int, int]] = []
+    first: int | None = None
+    for start, end in _between_ends(text):
+        begin = start if first is None else first
+        first = begin if end - begin < _SHORTEST else None
+        if first is None:
+            found.extend(_cut(text, begin, end))
+    if first is not None:
+        last = _stripped(text, first, len(text))
+        if found:
+            last = found.pop()[0], last[1]
+        found.append(last)
     return found
 
 
@@ -78,18 +88,25 @@ def grouped(pieces: Sequence[str], most: int) -> list[str]:
     return [" ".join(pieces[start:end]) for start, end in itertools.pairwise(ends)]
 
 
-def _between_ends(text: str) -> Iterator[str]:
+def _between_ends(text: str) -> Iterator[tuple[int, int]]:
     start = 0
     for match in _END.finditer(text):
         if match[0].startswith(".") and not _ends_sentence(text, match):
             continue
-        piece = text[start : match.end()].strip()
+        span = _stripped(text, start, match.end())
         start = match.end()
-        if piece:
-            yield piece
-    rest = text[start:].strip()
-    if rest:
-        yield rest
+        if span[0] < span[1]:
+            yield span
+    span = _stripped(text, start, len(text))
+    if span[0] < span[1]:
+        yield span
+
+
+def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
+    """The stretch without the blanks around it."""
+    piece = text[start:end]
+    begin = start + len(piece) - len(piece.lstrip())
+    return begin, max(begin, start + len(piece.rstrip()))
 
 
 def _ends_sentence(text: str, match: re.Match[str]) -> bool:
@@ -103,15 +120,14 @@ def _ends_sentence(text: str, match: re.Match[str]) -> bool:
     return word not in _ABBREVIATIONS and not (len(word) == 1 and word.isalpha())
 
 
-def _cut(piece: str) -> Iterator[str]:
-    start = 0
-    while len(piece) - start > _LONGEST:
-        blank = piece.rfind(" ", start + _LONGEST // 2, start + _LONGEST)
-        end = blank if blank > 0 else start + _LONGEST
-        part = piece[start:end].strip()
-        start = end
-        if part:
-            yield part
-    rest = piece[start:].strip()
-    if rest:
-        yield rest
+def _cut(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    while end - start > _LONGEST:
+        blank = text.rfind(" ", start + _LONGEST // 2, start + _LONGEST)
+        stop = blank if blank > 0 else start + _LONGEST
+        span = _stripped(text, start, stop)
+        start = stop
+        if span[0] < span[1]:
+            yield span
+    span = _stripped(text, start, end)
+    if span[0] < span[1]:
+        yield span

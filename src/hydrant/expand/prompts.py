@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hydrant.errors import ConfigurationError
+from hydrant.generate.escaping import one_line as escaped
 
 # Gao, Ma, Lin and Callan, "Precise Zero-Shot Dense Retrieval without Relevance Labels", ACL 2023: the prompts of the paper's
 # tasks, as the authors' repository has them.
@@ -31,15 +32,6 @@ SAME_LANGUAGE = "the language of the question"
 # A query is a question; what is longer is cut for the prompt, not for the search.
 _LONGEST = 2000
 _SLOT = re.compile(r"\{(\w*)\}")
-_BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-# What a chat template is made of. Tokenizers read these as borders between turns wherever they stand.
-_BORDERS = re.compile(
-    r"<[|｜][^<>]{0,80}[|｜]>"
-    r"|</?(?:s|bos|eos|pad|unk|system|user|assistant|think|thinking|start_of_turn|end_of_turn|question|history|query"
-    r"|<SYS>)\s*/?>>?"
-    r"|\[/?(?:INST|SYS|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS)\]",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +91,8 @@ def hyde_prompt(prompt: str | Prompt) -> Prompt:
 
 
 def one_line(text: str) -> str:
-    """A text that can end neither its line nor its turn, nor the tags that it stands in.
-
-    What belongs to a chat template has a space put into it, which tokenizers do not read as a border.
-    """
-    line = _BLANK.sub(" ", text).strip()[:_LONGEST]
-    return _BORDERS.sub(lambda found: f"{found.group()[0]} {found.group()[1:]}", line)
+    """A query that can end neither its line nor its turn, nor the tags that it stands in; far too long ones are cut."""
+    return escaped(text, _LONGEST)
 
 
 def language_note(language: str | None) -> str | None:

@@ -6,6 +6,7 @@ import re
 
 _NAMES = "think|thinking|thought|thoughts|reasoning|reflection|scratchpad"
 _WHOLE = re.compile(rf"<({_NAMES})(?:\s[^<>]*)?>.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
+_END = re.compile(rf"</(?:{_NAMES})\s*>", re.IGNORECASE)
 _CLOSED = re.compile(rf".*</(?:{_NAMES})\s*>", re.DOTALL | re.IGNORECASE)
 _OPENED = re.compile(rf"<(?:{_NAMES})(?:\s[^<>]*)?>.*", re.DOTALL | re.IGNORECASE)
 
@@ -18,8 +19,9 @@ def without_reasoning(text: str) -> str:
     """
     if "<" not in text:
         return text.strip()
-    text = _WHOLE.sub("", text)
-    text = _CLOSED.sub("", text)
+    # Without an end to be found, every beginning would be followed to the end of the text.
+    if _END.search(text):
+        text = _CLOSED.sub("", _WHOLE.sub("", text))
     return _OPENED.sub("", text).strip()
 
 
