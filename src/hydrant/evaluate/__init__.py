@@ -1,0 +1,1 @@
+"""Judged questions to evidence: tasks, metrics, experiments, reports, tuning."""
