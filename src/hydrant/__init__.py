@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from hydrant.encode.sparse import SparseEncoder as SparseEncoder
     from hydrant.encode.views import ViewEncoder as ViewEncoder
     from hydrant.expand.base import LlmExpansion as LlmExpansion
-    from hydrant.expand.cache import DiskCache as DiskCache
-    from hydrant.expand.cache import ExpansionCache as ExpansionCache
-    from hydrant.expand.cache import MemoryCache as MemoryCache
     from hydrant.expand.family import ContextQuery as ContextQuery
     from hydrant.expand.family import Keywords as Keywords
     from hydrant.expand.family import MultiQuery as MultiQuery
@@ -35,6 +32,9 @@ if TYPE_CHECKING:
     from hydrant.expand.hyde import Hyde as Hyde
     from hydrant.facade import Collection as Collection
     from hydrant.generate.base import TextGenerator as TextGenerator
+    from hydrant.generate.cache import DiskCache as DiskCache
+    from hydrant.generate.cache import ExpansionCache as ExpansionCache
+    from hydrant.generate.cache import MemoryCache as MemoryCache
     from hydrant.generate.function import CallableGenerator as CallableGenerator
     from hydrant.generate.local_llama import LlamaCppGenerator as LlamaCppGenerator
     from hydrant.generate.local_transformers import TransformersGenerator as TransformersGenerator
@@ -94,11 +94,11 @@ _HOMES = {
     "Dbsf": "hydrant.retrieve.fusion",
     "Degradation": "hydrant.types",
     "DenseEncoder": "hydrant.encode.dense",
-    "DiskCache": "hydrant.expand.cache",
+    "DiskCache": "hydrant.generate.cache",
     "EdgeClient": "hydrant.edge",
     "Encoder": "hydrant.encode.base",
     "Expansion": "hydrant.types",
-    "ExpansionCache": "hydrant.expand.cache",
+    "ExpansionCache": "hydrant.generate.cache",
     "FastEmbedEncoder": "hydrant.encode.fastembed",
     "FastEmbedSparseEncoder": "hydrant.encode.fastembed",
     "Feedback": "hydrant.retrieve.feedback",
@@ -115,7 +115,7 @@ _HOMES = {
     "LlamaCppGenerator": "hydrant.generate.local_llama",
     "LlmExpansion": "hydrant.expand.base",
     "Matching": "hydrant.retrieve.boosts",
-    "MemoryCache": "hydrant.expand.cache",
+    "MemoryCache": "hydrant.generate.cache",
     "Message": "hydrant.generate.requests",
     "Mmr": "hydrant.retrieve.after",
     "MultiQuery": "hydrant.expand.family",

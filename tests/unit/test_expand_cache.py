@@ -109,7 +109,7 @@ def test_a_fork_opens_the_file_for_itself(tmp_path, monkeypatch):
     cache = DiskCache(tmp_path / "cache.db")
     cache.put("key", ("text",))
     mine = cache._connection
-    monkeypatch.setattr("hydrant.expand.cache.os.getpid", lambda: -1)
+    monkeypatch.setattr("hydrant.generate.cache.os.getpid", lambda: -1)
     assert cache.get("key") == ("text",)
     assert cache._connection is not mine
     cache.close()

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import itertools
-import weakref
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from hydrant.errors import ConfigurationError, GenerationError, StorageError
-from hydrant.expand.cache import CacheGet, CachePut, ExpansionCache, MemoryCache, Texts, as_cache, key_of
 from hydrant.expand.gate import Decision, Gate, GateLike, as_gate
 from hydrant.expand.prompts import check_language, language_note
 from hydrant.expand.repair import Repair, Repaired
 from hydrant.flow import Flow, Within
 from hydrant.generate.base import Generate, TextGenerator
+from hydrant.generate.cache import (
+    CacheGet,
+    CachePut,
+    ExpansionCache,
+    MemoryCache,
+    Texts,
+    as_cache,
+    kept_under,
+)
 from hydrant.generate.function import TextFunction, as_generator
 from hydrant.generate.requests import Generation, GenerationRequest, Message, check_whole
 from hydrant.generate.sampling import said
@@ -25,8 +30,6 @@ from hydrant.types import Degradation, Expansion, Query, SearchState, Usage
 
 # No language needs more letters for a token than this, on the average of a passage.
 _CHARACTERS_A_TOKEN = 6
-_ANONYMOUS: weakref.WeakKeyDictionary[TextGenerator, str] = weakref.WeakKeyDictionary()
-_NUMBERS = itertools.count(1)
 
 
 @dataclass(frozen=True)
@@ -219,18 +222,10 @@ class LlmExpansion(Stage):
 
     def _kept_under(self, request: GenerationRequest, query: Query) -> tuple[ExpansionCache | None, str]:
         cache = self._cache
-        identity = self._generator.identity
-        if cache is None or (identity is None and cache.on_disk):
+        if cache is None:
             return None, ""
-        model = _anonymous(self._generator) if identity is None else identity
-        asked: Sequence[Any] = [(message.role, message.content) for message in request.messages]
-        settings = (request.samples, request.temperature, request.max_tokens, request.stop, request.seed)
-        return cache, key_of(model, self.name, asked, query.text, settings, repr(self.repair))
-
-
-def _anonymous(generator: TextGenerator) -> str:
-    """A name for a generator that has none, good for as long as it lives."""
-    return _ANONYMOUS.setdefault(generator, f"generator {next(_NUMBERS)} of this process")
+        key = kept_under(cache, self._generator, request, self.name, query.text, repr(self.repair))
+        return (None, "") if key is None else (cache, key)
 
 
 def _check_timeout(timeout: object) -> None:

@@ -1,14 +1,16 @@
-"""Expansions that are known already, kept in memory or on disk."""
+"""What language models wrote already, kept in memory or on disk."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import sqlite3
 import threading
 import time
+import weakref
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from pathlib import Path
@@ -16,16 +18,19 @@ from typing import Any
 
 from hydrant.errors import ConfigurationError, StorageError
 from hydrant.flow import Effect
-from hydrant.generate.requests import check_whole
+from hydrant.generate.base import TextGenerator
+from hydrant.generate.requests import GenerationRequest, check_whole
 
 Texts = tuple[str, ...]
 # Another process writes for microseconds; who waits longer than this goes on without the cache.
 _BUSY_SECONDS = 1.0
 _FORMAT = 1
+_ANONYMOUS: weakref.WeakKeyDictionary[TextGenerator, str] = weakref.WeakKeyDictionary()
+_NUMBERS = itertools.count(1)
 
 
 class ExpansionCache(ABC):
-    """Keeps what language models wrote for queries, by (model, prompt, query, settings). Safe in many threads.
+    """Keeps what language models wrote, by (model, prompt, settings). Safe in many threads.
 
     Attributes:
         on_disk: Whether asking it may take a while, and answers outlive the process.
@@ -46,10 +51,10 @@ class ExpansionCache(ABC):
 
 
 class MemoryCache(ExpansionCache):
-    """Keeps the expansions used last in memory. A copy or a pickle of it is empty.
+    """Keeps the answers used last in memory. A copy or a pickle of it is empty.
 
     Args:
-        size: How many queries' expansions are kept.
+        size: How many requests' answers are kept.
     """
 
     def __init__(self, size: int = 1000) -> None:
@@ -82,11 +87,11 @@ class MemoryCache(ExpansionCache):
 
 
 class DiskCache(ExpansionCache):
-    """Keeps the expansions used last in an SQLite file, which several processes may share.
+    """Keeps the answers used last in an SQLite file, which several processes may share.
 
     Args:
         path: The file; it is made at the first use, with the folders above it.
-        size: How many queries' expansions are kept.
+        size: How many requests' answers are kept.
     """
 
     on_disk = True
@@ -205,10 +210,35 @@ def as_cache(cache: object) -> ExpansionCache | None:
     raise ConfigurationError(msg)
 
 
+def kept_under(
+    cache: ExpansionCache, generator: TextGenerator, request: GenerationRequest, *parts: Any
+) -> str | None:
+    """The key of a request's answers; None where they must not be kept: on disk, of a generator without an identity.
+
+    Args:
+        cache: Where they are kept.
+        generator: Who is asked.
+        request: What is asked.
+        parts: What else decides what is made of the answers.
+    """
+    identity = generator.identity
+    if identity is None and cache.on_disk:
+        return None
+    model = _anonymous(generator) if identity is None else identity
+    asked = [(message.role, message.content) for message in request.messages]
+    settings = (request.samples, request.temperature, request.max_tokens, request.stop, request.seed)
+    return key_of(model, asked, settings, *parts)
+
+
 def key_of(*parts: Any) -> str:
-    """One key for everything that decides an expansion."""
+    """One key for everything that decides an answer."""
     said = json.dumps([_FORMAT, *parts], ensure_ascii=False, default=repr)
     return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _anonymous(generator: TextGenerator) -> str:
+    """A name for a generator that has none, good for as long as it lives."""
+    return _ANONYMOUS.setdefault(generator, f"generator {next(_NUMBERS)} of this process")
 
 
 def _read(db: sqlite3.Connection, key: str) -> Texts | None:
