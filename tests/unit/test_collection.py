@@ -499,6 +499,14 @@ def test_an_option_that_qdrant_does_not_know_is_named_with_those_it_does(edge):
         Collection.create(edge, "docs", dense=HashEncoder(), options={"foo": 1})
 
 
+def test_two_compressions_at_once_are_refused(edge):
+    config = models.BinaryQuantization(binary=models.BinaryQuantizationConfig())
+    with pytest.raises(ConfigurationError, match="give one of them"):
+        Collection.create(
+            edge, "docs", dense=HashEncoder(), quantization="scalar", options={"quantization_config": config}
+        )
+
+
 def test_the_tenant_field_of_a_foreign_collection_is_checked_too(edge):
     edge.create_collection("theirs", models.VectorParams(size=64, distance=models.Distance.COSINE))
     with pytest.raises(ConfigurationError, match="tenant must be a payload key of its own"):

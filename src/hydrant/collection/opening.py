@@ -121,7 +121,7 @@ def create(clients: Clients, plan: Plan) -> Flow[Opened]:
         raise ConfigurationError(msg)
     check_encoders(plan.encoders)
     _check_tenant_field(plan.tenant, plan.payload)
-    _check_options(plan.options)
+    _check_options(plan)
     if (yield _call(clients, "collection_exists", plan.name)):
         msg = f"collection {plan.name!r} exists already; open it with Collection.open, or drop it first"
         raise CollectionExists(msg)
@@ -223,7 +223,8 @@ def check_encoders(encoders: Mapping[str, Any]) -> None:
             raise ConfigurationError(msg)
 
 
-def _check_options(options: Mapping[str, Any]) -> None:
+def _check_options(plan: Plan) -> None:
+    options = plan.options
     known = set(inspect.signature(QdrantClient.create_collection).parameters) - {"self", "kwargs"} - _RESERVED
     reserved = sorted(_RESERVED & set(options))
     if reserved:
@@ -233,6 +234,12 @@ def _check_options(options: Mapping[str, Any]) -> None:
     if unknown:
         msg = f"options takes what QdrantClient.create_collection takes, {sorted(known)}; got {unknown}"
         raise UnknownArgument(msg)
+    if plan.compression is not None and options.get("quantization_config") is not None:
+        msg = (
+            "quantization and options['quantization_config'] both say how vectors are compressed, "
+            f"{plan.compression!r} and {options['quantization_config']!r}; give one of them"
+        )
+        raise ConfigurationError(msg)
 
 
 def _check_tenant_field(tenant: str | None, layout: PayloadMap) -> None:
