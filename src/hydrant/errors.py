@@ -10,6 +10,7 @@ The hierarchy (× marks the builtin that a caller would catch without knowing ou
     │   ├── EmptyQuery                                     blank text to search for
     │   ├── FilterError                                    a filter that cannot become a Qdrant condition
     │   ├── TenantRequired                                 a tenanted collection asked without a tenant
+    │   ├── TaskError                                      judged questions that cannot be used
     │   └── UnreadableDocument                             a file that gives no text
     │       └── EmptyDocument                              because it holds none
     ├── CollectionError             × ValueError           the collection and the request do not fit
@@ -67,6 +68,10 @@ class FilterError(InputError):
 
 class TenantRequired(InputError):
     """A collection with a tenant field was asked without saying whose documents are meant."""
+
+
+class TaskError(InputError):
+    """Judged questions, or a run, that cannot be used; the message names file and line where there is one."""
 
 
 class UnreadableDocument(InputError):
