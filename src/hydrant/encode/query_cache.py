@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,17 @@ from hydrant.errors import ConfigurationError
 
 # Queries are short; a longer text is a document in disguise, and 1,000 of those would be megabytes.
 _LONGEST = 2000
+_OFF: ContextVar[bool] = ContextVar("hydrant_query_cache_off", default=False)
+
+
+@contextmanager
+def without_query_caches() -> Iterator[None]:
+    """Have every query encoded, also one that was asked before: a measurement of latency is about new questions."""
+    token = _OFF.set(True)
+    try:
+        yield
+    finally:
+        _OFF.reset(token)
 
 
 class QueryCache:
@@ -49,7 +62,7 @@ class QueryCache:
             texts: The queries, checked.
             encode: Encodes those that are not known, each text once.
         """
-        if not self._size:
+        if not self._size or _OFF.get():
             return list(encode(list(texts)))
         known = self._known(texts)
         missing = [text for text in dict.fromkeys(texts) if text not in known]
