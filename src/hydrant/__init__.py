@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hydrant.collection.payload import PayloadMap as PayloadMap
+    from hydrant.context.localise import Localiser as Localiser
+    from hydrant.context.packer import ContextPacker as ContextPacker
+    from hydrant.context.template import ContextTemplate as ContextTemplate
     from hydrant.edge import AsyncEdgeClient as AsyncEdgeClient
     from hydrant.edge import EdgeClient as EdgeClient
     from hydrant.encode.base import Encoder as Encoder
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
     from hydrant.expand.gate import PredictorGate as PredictorGate
     from hydrant.expand.hyde import Hyde as Hyde
     from hydrant.facade import Collection as Collection
+    from hydrant.flow.steps import Effect as Effect
+    from hydrant.flow.steps import Flow as Flow
     from hydrant.generate.base import TextGenerator as TextGenerator
     from hydrant.generate.cache import DiskCache as DiskCache
     from hydrant.generate.cache import ExpansionCache as ExpansionCache
@@ -42,6 +47,8 @@ if TYPE_CHECKING:
     from hydrant.generate.requests import Generation as Generation
     from hydrant.generate.requests import GenerationRequest as GenerationRequest
     from hydrant.generate.requests import Message as Message
+    from hydrant.generate.single import SingleSampleGenerator as SingleSampleGenerator
+    from hydrant.generate.sampled import SampledGenerator as SampledGenerator
     from hydrant.ingest.chunk import Chunker as Chunker
     from hydrant.ingest.report import IndexReport as IndexReport
     from hydrant.pipeline import Pipeline as Pipeline
@@ -76,6 +83,9 @@ if TYPE_CHECKING:
     from hydrant.types import StageScore as StageScore
     from hydrant.types import Turn as Turn
     from hydrant.types import Usage as Usage
+    from hydrant.types_context import Citation as Citation
+    from hydrant.types_context import Context as Context
+    from hydrant.types_context import Span as Span
 
 __version__ = "0.1.0"
 
@@ -86,16 +96,21 @@ _HOMES = {
     "Boost": "hydrant.retrieve.boosts",
     "CallableGenerator": "hydrant.generate.function",
     "Chunker": "hydrant.ingest.chunk",
+    "Citation": "hydrant.types_context",
     "Collection": "hydrant.facade",
     "CombMnz": "hydrant.retrieve.fusion",
     "CombSum": "hydrant.retrieve.fusion",
+    "Context": "hydrant.types_context",
+    "ContextPacker": "hydrant.context.packer",
     "ContextQuery": "hydrant.expand.family",
+    "ContextTemplate": "hydrant.context.template",
     "Convex": "hydrant.retrieve.fusion",
     "Dbsf": "hydrant.retrieve.fusion",
     "Degradation": "hydrant.types",
     "DenseEncoder": "hydrant.encode.dense",
     "DiskCache": "hydrant.generate.cache",
     "EdgeClient": "hydrant.edge",
+    "Effect": "hydrant.flow.steps",
     "Encoder": "hydrant.encode.base",
     "Expansion": "hydrant.types",
     "ExpansionCache": "hydrant.generate.cache",
@@ -103,6 +118,7 @@ _HOMES = {
     "FastEmbedSparseEncoder": "hydrant.encode.fastembed",
     "Feedback": "hydrant.retrieve.feedback",
     "FeedbackMethod": "hydrant.retrieve.feedback_methods",
+    "Flow": "hydrant.flow.steps",
     "Gate": "hydrant.expand.gate",
     "Generation": "hydrant.generate.requests",
     "GenerationRequest": "hydrant.generate.requests",
@@ -114,6 +130,7 @@ _HOMES = {
     "LateEncoder": "hydrant.encode.late",
     "LlamaCppGenerator": "hydrant.generate.local_llama",
     "LlmExpansion": "hydrant.expand.base",
+    "Localiser": "hydrant.context.localise",
     "Matching": "hydrant.retrieve.boosts",
     "MemoryCache": "hydrant.generate.cache",
     "Message": "hydrant.generate.requests",
@@ -135,8 +152,11 @@ _HOMES = {
     "Retriever": "hydrant.retrieve.retriever",
     "Rocchio": "hydrant.retrieve.feedback_methods",
     "Rrf": "hydrant.retrieve.fusion",
+    "SampledGenerator": "hydrant.generate.sampled",
     "SearchResult": "hydrant.types",
     "SearchState": "hydrant.types",
+    "SingleSampleGenerator": "hydrant.generate.single",
+    "Span": "hydrant.types_context",
     "SparseEncoder": "hydrant.encode.sparse",
     "Stage": "hydrant.pipeline",
     "StageScore": "hydrant.types",

@@ -1,0 +1,253 @@
+"""Which passages, or which of their sentences, go into the room there is.
+
+What a part adds is estimated by counting it alone. Byte-pair encodings are not additive, so that is off by a token here and
+there; the packer counts the whole text and comes back with a little more or less room.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hydrant.context.cuts import beginning
+from hydrant.context.duplicates import Seen, Shingles, shingles_of
+from hydrant.context.pieces import Candidate, Piece, follows
+from hydrant.context.template import ContextTemplate
+from hydrant.context.tokens import Count
+from hydrant.types_context import Span
+
+# What is longer than so many characters a token is not tried whole: chewing through megabytes would find nothing else.
+_CHARACTERS_A_TOKEN = 64
+
+
+class Costs:
+    """How many tokens the parts of a context have, each counted once.
+
+    Args:
+        count: Counts tokens.
+        template: How a passage looks.
+    """
+
+    def __init__(self, count: Count, template: ContextTemplate) -> None:
+        self._count = count
+        self._template = template
+        self._known: dict[str, int] = {}
+        self.mark = count(f" {template.cut} ")
+        self._separator = count(template.separator)
+
+    def text(self, text: str) -> int:
+        """The tokens of a text."""
+        known = self._known.get(text)
+        if known is None:
+            known = self._known[text] = self._count(text)
+        return known
+
+    def frame(self, candidate: Candidate) -> int:
+        """The tokens of what stands around a passage's text."""
+        around = self._template.around_text(candidate.hit, candidate.rank + 1, candidate.hit.title)
+        return self.text("".join(around)) + self._separator
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What goes in.
+
+    Attributes:
+        pieces: What is shown, in the order in which it was chosen.
+        duplicates: The ranks of hits that say nearly what another says.
+    """
+
+    pieces: tuple[Piece, ...]
+    duplicates: frozenset[int]
+
+
+class Filling(ABC):
+    """A way to choose what goes in."""
+
+    @abstractmethod
+    def fill(self, room: int) -> Filled:
+        """What goes into so many tokens, by the estimate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What passages have to be like.
+
+    Attributes:
+        duplicates: From which share of common shingles on a passage is a duplicate; None for never.
+        shortest: The fewest tokens that the beginning of a passage is worth showing with.
+        merge: Whether neighbours become one passage.
+    """
+
+    duplicates: float | None
+    shortest: int
+    merge: bool
+
+
+class WholePassages(Filling):
+    """Passages as they are, the best first; one that does not fit is cut, or left out and the next one tried.
+
+    Args:
+        candidates: The hits, best first.
+        costs: What they cost.
+        rules: What they have to be like.
+    """
+
+    def __init__(self, candidates: Sequence[Candidate], costs: Costs, rules: Rules) -> None:
+        self._candidates = candidates
+        self._costs = costs
+        self._rules = rules
+        self._shingles: dict[int, Shingles] = {}
+
+    def fill(self, room: int) -> Filled:
+        """As many as fit."""
+        chosen: list[Piece] = []
+        duplicates = set()
+        seen = Seen(self._rules.duplicates)
+        least = min(self._rules.shortest, room // 4)
+        for candidate in self._candidates:
+            if room <= least:
+                break
+            shingles = self._shingles_of(candidate)
+            if seen.holds(shingles):
+                duplicates.add(candidate.rank)
+                continue
+            piece, cost = self._piece(candidate, chosen, room, least)
+            if piece is not None:
+                chosen.append(piece)
+                seen.add(shingles)
+                room -= cost
+        return Filled(tuple(chosen), frozenset(duplicates))
+
+    def _piece(
+        self, candidate: Candidate, chosen: Sequence[Piece], room: int, least: int
+    ) -> tuple[Piece | None, int]:
+        """What of a hit goes into the room, and what it costs."""
+        near = self._neighbours(candidate, chosen)
+        whole = Piece.whole(candidate)
+        ((start, end),) = whole.ranges
+        if end - start <= room * _CHARACTERS_A_TOKEN:
+            cost = self._costs.text(_unshared(candidate, near, start, end))
+            cost += 0 if near else self._costs.frame(candidate)
+            if cost <= room:
+                return whole, cost
+        if near:
+            # Its beginning or its end is shown already.
+            return None, 0
+        return self._cut(candidate, start, room, least)
+
+    def _cut(self, candidate: Candidate, start: int, room: int, least: int) -> tuple[Piece | None, int]:
+        frame = self._costs.frame(candidate) + self._costs.mark
+        room -= frame
+        if room <= least:
+            return None, 0
+        text = candidate.text[start : start + room * _CHARACTERS_A_TOKEN]
+        count = self._costs.text
+        part = beginning(text, lambda part: count(part) <= room, lambda part: count(part) >= least)
+        if part is None:
+            return None, 0
+        return Piece(candidate, ((start, start + len(part)),)), frame + count(part)
+
+    def _neighbours(self, candidate: Candidate, chosen: Sequence[Piece]) -> list[Candidate]:
+        if not self._rules.merge or candidate.start is None:
+            return []
+        others = (piece.candidate for piece in chosen)
+        return [other for other in others if _touch(candidate, other)]
+
+    def _shingles_of(self, candidate: Candidate) -> Shingles:
+        found = self._shingles.get(candidate.rank)
+        if found is None:
+            found = self._shingles[candidate.rank] = (
+                frozenset() if self._rules.duplicates is None else shingles_of(candidate.text)
+            )
+        return found
+
+
+class Sentences(Filling):
+    """The sentences nearest to the query, whichever passages they are from.
+
+    Args:
+        candidates: The hits, best first.
+        spans: The sentences of each hit that may be shown, by its rank.
+        costs: What they cost.
+        rules: What passages have to be like.
+    """
+
+    def __init__(
+        self,
+        candidates: Sequence[Candidate],
+        spans: Mapping[int, Sequence[Span]],
+        costs: Costs,
+        rules: Rules,
+    ) -> None:
+        self._costs = costs
+        self._kept: list[Candidate] = []
+        self._duplicates = set()
+        seen = Seen(rules.duplicates)
+        for candidate in candidates:
+            shingles = frozenset() if rules.duplicates is None else shingles_of(candidate.text)
+            if seen.holds(shingles):
+                self._duplicates.add(candidate.rank)
+            else:
+                seen.add(shingles)
+                self._kept.append(candidate)
+        ranked = [
+            (-span.score, candidate.rank, span.start, candidate, span)
+            for candidate in self._kept
+            for span in spans.get(candidate.rank, ())
+            if 0 <= span.start < span.end <= len(candidate.text)
+        ]
+        self._ranked = [
+            (candidate, span) for *_, candidate, span in sorted(ranked, key=lambda each: each[:3])
+        ]
+
+    def fill(self, room: int) -> Filled:
+        """As many as fit, each text once."""
+        chosen: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        said = set()
+        for candidate, span in self._ranked:
+            text = candidate.text[span.start : span.end]
+            key = " ".join(text.split()).casefold()
+            cost = self._costs.text(text) + self._costs.mark
+            cost += 0 if candidate.rank in chosen else self._costs.frame(candidate)
+            if key not in said and cost <= room:
+                said.add(key)
+                chosen[candidate.rank].append((span.start, span.end))
+                room -= cost
+        pieces = [
+            Piece(candidate, _joined(candidate.text, chosen[candidate.rank]))
+            for candidate in self._kept
+            if candidate.rank in chosen
+        ]
+        return Filled(tuple(pieces), frozenset(self._duplicates))
+
+
+def _touch(one: Candidate, other: Candidate) -> bool:
+    if one.start is None or other.start is None:
+        return False
+    return follows(one, other) if one.start <= other.start else follows(other, one)
+
+
+def _unshared(candidate: Candidate, near: Sequence[Candidate], start: int, end: int) -> str:
+    """The part of a text that its neighbours do not show."""
+    base = candidate.start
+    for other in near if base is not None else ():
+        if other.start is not None and base is not None:
+            if other.start <= base:
+                start = max(start, min(other.end - base, end))
+            else:
+                end = min(end, max(other.start - base, start))
+    return candidate.text[start:end]
+
+
+def _joined(text: str, ranges: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The ranges in order, those with nothing but blanks between them as one."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted(ranges):
+        if found and not text[found[-1][1] : start].strip():
+            found[-1] = found[-1][0], max(end, found[-1][1])
+        else:
+            found.append((start, end))
+    return tuple(found)
