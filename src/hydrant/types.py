@@ -29,6 +29,8 @@ class Passage:
             or the path of headings above a chunk.
         source: Where it comes from: a path or a URL.
         metadata: Fields to filter by and to show. JSON values only.
+        origin: What another framework keeps in the payload beside these to make its own object of it again, as it stands
+            there: LlamaIndex's serialised node. Empty elsewhere, and no part of what makes two passages equal.
     """
 
     text: str
@@ -36,6 +38,7 @@ class Passage:
     title: str | None = None
     source: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    origin: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def content(self) -> str:

@@ -58,7 +58,10 @@ class PayloadMap:
 
     @classmethod
     def llama_index(cls, text: str = "text") -> PayloadMap:
-        """What LlamaIndex's `QdrantVectorStore` writes: metadata flat, the text inside the serialised node."""
+        """What LlamaIndex's `QdrantVectorStore` writes: metadata flat, the text inside the serialised node.
+
+        Passages that are written in it need the serialised node in their `origin`; LlamaIndex makes it.
+        """
         return cls(text=text, source="file_path", nodes=True)
 
     @classmethod
@@ -145,17 +148,17 @@ class PayloadMap:
             title=None if self.title is None else lookup(payload, self.title),
             source=None if self.source is None else lookup(payload, self.source),
             metadata=self._metadata(payload),
+            origin={key: payload[key] for key in _NODE_KEYS if key in payload} if self.nodes else {},
         )
 
     def payload(self, passage: Passage) -> dict[str, Any]:
         """The payload that holds a passage.
 
         Raises:
-            ConfigurationError: The layout cannot hold it: a serialised node, or metadata that would hide the text.
+            ConfigurationError: The layout cannot hold it: a node is wanted and there is none, or metadata would hide the text.
         """
         if self.nodes:
-            msg = "Hydrant reads the payloads LlamaIndex wrote, but does not write such; index through LlamaIndex"
-            raise ConfigurationError(msg)
+            return self._node_payload(passage)
         payload: dict[str, Any] = {}
         if self.metadata is None:
             taken = sorted(self._own_keys() & set(passage.metadata))
@@ -174,6 +177,23 @@ class PayloadMap:
             if path is not None and value is not None:
                 place(payload, path, value)
         return payload
+
+    def _node_payload(self, passage: Passage) -> dict[str, Any]:
+        """As LlamaIndex lays it out: the node as it serialised it, and flat metadata beside it to filter by."""
+        node = passage.origin.get(_NODE)
+        if not isinstance(node, str) or _node_text(node) is None:
+            msg = (
+                "this collection holds nodes as LlamaIndex writes them, and only LlamaIndex can make one; index through it "
+                f"(HydrantIndexer), or give the passage one as origin[{_NODE!r}]; got {node!r}"
+            )
+            raise ConfigurationError(msg)
+        taken = sorted((_NODE_KEYS | {BOOKKEEPING}) & set(passage.metadata))
+        if taken:
+            msg = (
+                f"metadata has the keys {taken}, where LlamaIndex keeps what belongs to the node; rename them"
+            )
+            raise ConfigurationError(msg)
+        return {**passage.metadata, **passage.origin}
 
     def record(self) -> dict[str, Any]:
         """The layout as JSON, to be stored with the collection."""

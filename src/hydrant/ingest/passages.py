@@ -115,7 +115,13 @@ class Preparer:
             raise InputError(msg)
         own = clean(passage.id)[0] if isinstance(passage.id, str) else passage.id
         return replace(
-            passage, text=text, title=title, source=source, id=own, metadata=_cleaned(passage.metadata)
+            passage,
+            text=text,
+            title=title,
+            source=source,
+            id=own,
+            metadata=_cleaned(passage.metadata),
+            origin=_cleaned(passage.origin),
         )
 
     def _is_repeated(self, own: PassageId, digests: str, label: str, *, named: bool) -> bool:
