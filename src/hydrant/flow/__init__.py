@@ -1,6 +1,6 @@
 """Flows without I/O, and the two drivers that run them.
 
-A flow is a generator. It yields *steps*, things it wants done, and is sent each reply::
+A flow is a generator. It yields *steps*, things it wants done, and is sent each reply:
 
     def flow(self, state):
         vectors = yield Encode(self.encoder, [state.query.text])
