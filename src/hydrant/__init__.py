@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from hydrant.expand.hyde import Hyde as Hyde
     from hydrant.facade import Collection as Collection
     from hydrant.flow.steps import Effect as Effect
-    from hydrant.flow.steps import Flow as Flow
     from hydrant.generate.base import TextGenerator as TextGenerator
     from hydrant.generate.cache import DiskCache as DiskCache
     from hydrant.generate.cache import ExpansionCache as ExpansionCache
@@ -48,7 +47,6 @@ if TYPE_CHECKING:
     from hydrant.generate.requests import GenerationRequest as GenerationRequest
     from hydrant.generate.requests import Message as Message
     from hydrant.generate.single import SingleSampleGenerator as SingleSampleGenerator
-    from hydrant.generate.sampled import SampledGenerator as SampledGenerator
     from hydrant.ingest.chunk import Chunker as Chunker
     from hydrant.ingest.report import IndexReport as IndexReport
     from hydrant.pipeline import Pipeline as Pipeline
@@ -56,6 +54,14 @@ if TYPE_CHECKING:
     from hydrant.rerank.base import Ranking as Ranking
     from hydrant.rerank.base import Reranker as Reranker
     from hydrant.rerank.base import Top as Top
+    from hydrant.rerank.listwise import ListwiseReranker as ListwiseReranker
+    from hydrant.rerank.llm import LlmReranker as LlmReranker
+    from hydrant.rerank.pairwise import PairwiseReranker as PairwiseReranker
+    from hydrant.rerank.pointwise import PointwiseReranker as PointwiseReranker
+    from hydrant.rerank.prompts import GradePrompt as GradePrompt
+    from hydrant.rerank.prompts import RankPrompt as RankPrompt
+    from hydrant.rerank.tournament import TournamentReranker as TournamentReranker
+    from hydrant.rerank.vote import VoteReranker as VoteReranker
     from hydrant.retrieve.after import GroupBy as GroupBy
     from hydrant.retrieve.after import Mmr as Mmr
     from hydrant.retrieve.boosts import Boost as Boost
@@ -118,18 +124,20 @@ _HOMES = {
     "FastEmbedSparseEncoder": "hydrant.encode.fastembed",
     "Feedback": "hydrant.retrieve.feedback",
     "FeedbackMethod": "hydrant.retrieve.feedback_methods",
-    "Flow": "hydrant.flow.steps",
     "Gate": "hydrant.expand.gate",
     "Generation": "hydrant.generate.requests",
     "GenerationRequest": "hydrant.generate.requests",
+    "GradePrompt": "hydrant.rerank.prompts",
     "GroupBy": "hydrant.retrieve.after",
     "Hit": "hydrant.types",
     "Hyde": "hydrant.expand.hyde",
     "IndexReport": "hydrant.ingest.report",
     "Keywords": "hydrant.expand.family",
     "LateEncoder": "hydrant.encode.late",
+    "ListwiseReranker": "hydrant.rerank.listwise",
     "LlamaCppGenerator": "hydrant.generate.local_llama",
     "LlmExpansion": "hydrant.expand.base",
+    "LlmReranker": "hydrant.rerank.llm",
     "Localiser": "hydrant.context.localise",
     "Matching": "hydrant.retrieve.boosts",
     "MemoryCache": "hydrant.generate.cache",
@@ -138,13 +146,16 @@ _HOMES = {
     "MultiQuery": "hydrant.expand.family",
     "MuveraEncoder": "hydrant.encode.muvera",
     "OpenAIGenerator": "hydrant.generate.openai_chat",
+    "PairwiseReranker": "hydrant.rerank.pairwise",
     "Passage": "hydrant.types",
     "PayloadMap": "hydrant.collection.payload",
     "Pipeline": "hydrant.pipeline",
+    "PointwiseReranker": "hydrant.rerank.pointwise",
     "Popularity": "hydrant.retrieve.boosts",
     "PredictorGate": "hydrant.expand.gate",
     "QdrantFeedback": "hydrant.retrieve.feedback_methods",
     "Query": "hydrant.types",
+    "RankPrompt": "hydrant.rerank.prompts",
     "Ranking": "hydrant.rerank.base",
     "ReasonFirst": "hydrant.expand.family",
     "Recency": "hydrant.retrieve.boosts",
@@ -152,7 +163,6 @@ _HOMES = {
     "Retriever": "hydrant.retrieve.retriever",
     "Rocchio": "hydrant.retrieve.feedback_methods",
     "Rrf": "hydrant.retrieve.fusion",
-    "SampledGenerator": "hydrant.generate.sampled",
     "SearchResult": "hydrant.types",
     "SearchState": "hydrant.types",
     "SingleSampleGenerator": "hydrant.generate.single",
@@ -163,10 +173,12 @@ _HOMES = {
     "StepBack": "hydrant.expand.family",
     "TextGenerator": "hydrant.generate.base",
     "Top": "hydrant.rerank.base",
+    "TournamentReranker": "hydrant.rerank.tournament",
     "TransformersGenerator": "hydrant.generate.local_transformers",
     "Turn": "hydrant.types",
     "Usage": "hydrant.types",
     "ViewEncoder": "hydrant.encode.views",
+    "VoteReranker": "hydrant.rerank.vote",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604  every key of _HOMES is a string

@@ -8,7 +8,16 @@ import json
 import pytest
 from qdrant_client import AsyncQdrantClient, QdrantClient, models
 
-from hydrant import AsyncEdgeClient, Bm25Encoder, Chunker, Collection, DenseEncoder, EdgeClient, PayloadMap
+from hydrant import (
+    AsyncEdgeClient,
+    Bm25Encoder,
+    Chunker,
+    Collection,
+    DenseEncoder,
+    EdgeClient,
+    Passage,
+    PayloadMap,
+)
 from hydrant.collection.profile import RECORD_KEY
 from hydrant.encode.base import Encoder
 from hydrant.errors import (
@@ -527,3 +536,21 @@ def test_the_tenant_field_of_a_foreign_collection_is_checked_too(edge):
 def test_settings_of_a_wrong_type_are_configuration_errors(make):
     with pytest.raises(ConfigurationError, match="got"):
         make()
+
+
+def test_find_answers_by_the_ids_that_were_asked_for(edge):
+    docs = Collection.create(edge, "found", dense=HashEncoder())
+    docs.indexer(progress=False).add([Passage("first", id="a"), Passage("second", id=7), Passage("third")])
+    found = docs.find(["a", 7, "missing", "a"])
+    assert {key: (passage.text, passage.id) for key, passage in found.items()} == {
+        "a": ("first", "a"),
+        7: ("second", 7),
+    }
+
+
+async def test_find_names_passages_by_their_points_where_the_layout_keeps_no_id(edge):
+    docs = Collection.create(edge, "found", dense=HashEncoder(), payload=PayloadMap.langchain())
+    docs.indexer(progress=False).add([Passage("first", id="a"), Passage("second", id=7)])
+    found = await docs.afind(["a", 7])
+    assert found[7].id == 7
+    assert docs.find([found["a"].id])[found["a"].id].text == "first"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, Self
+from uuid import UUID
 
 from qdrant_client import models
 
@@ -167,6 +168,23 @@ class CollectionBase:
         """As `get`, without blocking the event loop."""
         return await arun(self._get(ids, tenant))
 
+    def find(self, ids: Sequence[PassageId], *, tenant: PassageId | None = None) -> dict[PassageId, Passage]:
+        """The passages with these ids, by the ids that were asked for; those that do not exist are left out.
+
+        A passage whose id the layout does not keep has its point's.
+
+        Args:
+            ids: The ids that the passages were indexed under, or their points' ids.
+            tenant: Whose they are.
+        """
+        return run(self._find(ids, tenant))
+
+    async def afind(
+        self, ids: Sequence[PassageId], *, tenant: PassageId | None = None
+    ) -> dict[PassageId, Passage]:
+        """As `find`, without blocking the event loop."""
+        return await arun(self._find(ids, tenant))
+
     def delete(
         self,
         ids: Sequence[PassageId] | None = None,
@@ -235,6 +253,20 @@ class CollectionBase:
         return int(result.count)
 
     def _get(self, ids: Sequence[PassageId], tenant: PassageId | None) -> Flow[list[Passage]]:
+        points = yield from self._points(ids, tenant)
+        return self.passages([point for point in points if point is not None], self.owner(tenant))
+
+    def _find(self, ids: Sequence[PassageId], tenant: PassageId | None) -> Flow[dict[PassageId, Passage]]:
+        found = zip(ids, (yield from self._points(ids, tenant)), strict=True)
+        present = {own: point for own, point in found if point is not None}
+        passages = self.passages(present.values(), self.owner(tenant))
+        return {
+            own: replace(passage, id=_named(point.id)) if passage.id is None else passage
+            for (own, point), passage in zip(present.items(), passages, strict=True)
+        }
+
+    def _points(self, ids: Sequence[PassageId], tenant: PassageId | None) -> Flow[list[models.Record | None]]:
+        """For each id its point, or None."""
         owner = self.owner(tenant)
         _check_ids(ids)
         names = [(point_id(each, owner), point_id(each)) for each in ids]
@@ -243,8 +275,7 @@ class CollectionBase:
             "scroll", scroll_filter=condition, limit=max(1, 2 * len(ids)), with_payload=True
         )
         found = {str(point.id): point for point in points}
-        present = [next((found[str(name)] for name in pair if str(name) in found), None) for pair in names]
-        return self.passages([point for point in present if point is not None], owner)
+        return [next((found[str(name)] for name in pair if str(name) in found), None) for pair in names]
 
     def _delete(
         self, ids: Sequence[PassageId] | None, wanted: FilterLike | None, tenant: PassageId | None
@@ -276,6 +307,10 @@ class CollectionBase:
 
     def _drop(self) -> Flow[None]:
         yield self.call("delete_collection")
+
+
+def _named(own: PassageId | UUID) -> PassageId:
+    return own if isinstance(own, int) else str(own)
 
 
 def _check_ids(ids: object) -> None:
