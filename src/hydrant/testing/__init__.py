@@ -15,6 +15,7 @@ from hydrant.testing.generators import (
     ScriptedGenerator,
     SlowGenerator,
 )
+from hydrant.testing.oracle import OracleGenerator
 from hydrant.testing.stages import FailingStage, FunctionStage, HangingStage
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "HangingStage",
     "HashEncoder",
     "HashLateEncoder",
+    "OracleGenerator",
     "ScriptedGenerator",
     "SlowGenerator",
 ]
