@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hydrant.collection.payload import PayloadMap as PayloadMap
+    from hydrant.config.pipelines import PipelineConfig as PipelineConfig
+    from hydrant.config.pipelines import open_pipeline as open_pipeline
+    from hydrant.config.pipelines import open_pipelines as open_pipelines
     from hydrant.context.localise import Localiser as Localiser
     from hydrant.context.packer import ContextPacker as ContextPacker
     from hydrant.context.template import ContextTemplate as ContextTemplate
@@ -24,6 +27,11 @@ if TYPE_CHECKING:
     from hydrant.encode.muvera import MuveraEncoder as MuveraEncoder
     from hydrant.encode.sparse import SparseEncoder as SparseEncoder
     from hydrant.encode.views import ViewEncoder as ViewEncoder
+    from hydrant.evaluate.experiment import Experiment as Experiment
+    from hydrant.evaluate.experiment import System as System
+    from hydrant.evaluate.judgments import Run as Run
+    from hydrant.evaluate.report import Report as Report
+    from hydrant.evaluate.tasks import Task as Task
     from hydrant.expand.base import LlmExpansion as LlmExpansion
     from hydrant.expand.family import ContextQuery as ContextQuery
     from hydrant.expand.family import Keywords as Keywords
@@ -120,6 +128,7 @@ _HOMES = {
     "Encoder": "hydrant.encode.base",
     "Expansion": "hydrant.types",
     "ExpansionCache": "hydrant.generate.cache",
+    "Experiment": "hydrant.evaluate.experiment",
     "FastEmbedEncoder": "hydrant.encode.fastembed",
     "FastEmbedSparseEncoder": "hydrant.encode.fastembed",
     "Feedback": "hydrant.retrieve.feedback",
@@ -150,6 +159,7 @@ _HOMES = {
     "Passage": "hydrant.types",
     "PayloadMap": "hydrant.collection.payload",
     "Pipeline": "hydrant.pipeline",
+    "PipelineConfig": "hydrant.config.pipelines",
     "PointwiseReranker": "hydrant.rerank.pointwise",
     "Popularity": "hydrant.retrieve.boosts",
     "PredictorGate": "hydrant.expand.gate",
@@ -159,10 +169,12 @@ _HOMES = {
     "Ranking": "hydrant.rerank.base",
     "ReasonFirst": "hydrant.expand.family",
     "Recency": "hydrant.retrieve.boosts",
+    "Report": "hydrant.evaluate.report",
     "Reranker": "hydrant.rerank.base",
     "Retriever": "hydrant.retrieve.retriever",
     "Rocchio": "hydrant.retrieve.feedback_methods",
     "Rrf": "hydrant.retrieve.fusion",
+    "Run": "hydrant.evaluate.judgments",
     "SearchResult": "hydrant.types",
     "SearchState": "hydrant.types",
     "SingleSampleGenerator": "hydrant.generate.single",
@@ -171,6 +183,8 @@ _HOMES = {
     "Stage": "hydrant.pipeline",
     "StageScore": "hydrant.types",
     "StepBack": "hydrant.expand.family",
+    "System": "hydrant.evaluate.experiment",
+    "Task": "hydrant.evaluate.tasks",
     "TextGenerator": "hydrant.generate.base",
     "Top": "hydrant.rerank.base",
     "TournamentReranker": "hydrant.rerank.tournament",
@@ -179,6 +193,8 @@ _HOMES = {
     "Usage": "hydrant.types",
     "ViewEncoder": "hydrant.encode.views",
     "VoteReranker": "hydrant.rerank.vote",
+    "open_pipeline": "hydrant.config.pipelines",
+    "open_pipelines": "hydrant.config.pipelines",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604  every key of _HOMES is a string
