@@ -88,7 +88,7 @@ def _plain(name: str, folder: Path) -> JudgedSet:
     corpus, split = name.split("/")
     base = folder / corpus
     qrels = _qrels(base / "qrels" / f"{split}.tsv")
-    passages = tuple(_passage(record) for record in _lines(base / "corpus.jsonl"))
+    passages = tuple(_passage(record) for record in lines(base / "corpus.jsonl"))
     return JudgedSet(name, corpus, passages, _queries(base, qrels), qrels)
 
 
@@ -103,7 +103,7 @@ def _one_language(name: str, folder: Path) -> JudgedSet:
     }
     passages = tuple(
         _passage(record)
-        for record in _lines(base / "corpus.jsonl")
+        for record in lines(base / "corpus.jsonl")
         if record["_id"].startswith(f"{language}-") and record["text"].strip()
     )
     return JudgedSet(name, name, passages, _queries(base, judged), judged)
@@ -116,11 +116,10 @@ def _answer_spans(name: str, folder: Path) -> JudgedSet:
     base = folder / "chroma-chunking"
     splitter = TextSplitter(_PASSAGE_CHARACTERS)
     pieces = {
-        record["_id"]: list(splitter.chunk_indices(record["text"]))
-        for record in _lines(base / "corpus.jsonl")
+        record["_id"]: list(splitter.chunk_indices(record["text"])) for record in lines(base / "corpus.jsonl")
     }
     qrels: Qrels = {}
-    for line in _lines(base / "spans.jsonl"):
+    for line in lines(base / "spans.jsonl"):
         text = line["corpus-id"]
         for start, end in line["spans"]:
             for number, (at, piece) in enumerate(pieces[text]):
@@ -153,7 +152,7 @@ def _passage(record: Mapping[str, Any]) -> Passage:
 
 
 def _queries(base: Path, judged: Qrels) -> dict[str, str]:
-    records = _lines(base / "queries.jsonl")
+    records = lines(base / "queries.jsonl")
     return {record["_id"]: record["text"] for record in records if record["_id"] in judged}
 
 
@@ -165,7 +164,12 @@ def _qrels(path: Path) -> Qrels:
     return qrels
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The records of a JSONL file.
+
+    Raises:
+        DataMissingError: It is not there.
+    """
     with _opened(path).open(encoding="utf-8") as file:
         yield from map(json.loads, file)
 
