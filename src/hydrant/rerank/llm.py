@@ -39,7 +39,8 @@ class LlmReranker(Reranker):
         prompt_tokens: The most that all passages of a prompt may take together; what short ones leave is shared by the long
             ones. None for no such limit.
         count_tokens: Counts a text's tokens as the model does, such as `lambda text: len(tokenizer.encode(text))`. None for an
-            estimate that lies above the count of most tokenizers.
+            estimate that lies a little above what tokenizers of large vocabularies count; older ones need up to twice as many
+            for scripts other than Latin.
         answer_tokens: How long an answer may be; None for what an answer takes. Models that reason before they answer need
             more.
         temperature: How freely the model draws.
