@@ -13,6 +13,8 @@ _BARE = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00
 _WORD = re.compile(f"[{_BARE}]|[^\\W{_BARE}]+")
 # Words of a shingle: with three, one changed word in ten changes three shingles of eight.
 _WIDTH = 3
+# Longer texts are compared by their beginnings.
+_COMPARED = 50_000
 
 
 class Seen:
@@ -59,7 +61,7 @@ class Seen:
 
 def shingles_of(text: str) -> Shingles:
     """The runs of three words of a text, as numbers; of a shorter text, all of it."""
-    words = _WORD.findall(text.casefold())
+    words = _WORD.findall(text[:_COMPARED].casefold())
     if len(words) < _WIDTH:
         return frozenset([hash(tuple(words))])
     return frozenset(map(hash, zip(words, words[1:], words[2:], strict=False)))

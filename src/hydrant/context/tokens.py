@@ -7,6 +7,7 @@ carries them, else from tiktoken, which fetches them at first use. Both count th
 from __future__ import annotations
 
 import re
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sized
 from functools import cache
@@ -178,11 +179,14 @@ def _carried(name: str) -> Any:
     """The encoding whose tables a package carries; None where that is not installed or has others."""
     if name not in _ENCODINGS:
         return None
-    try:
-        from bpe_openai import get_encoding
-    except ImportError:
-        return None
-    return get_encoding(name)
+    with warnings.catch_warnings():
+        # It opens its tables in a way that Python 3.11 calls deprecated, and nothing of ours can change that.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        try:
+            from bpe_openai import get_encoding
+        except ImportError:
+            return None
+        return get_encoding(name)
 
 
 def _bytes(text: str) -> int:
