@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from hydrant.errors import ConfigurationError, GenerationError, StorageError
+from hydrant.expand.flight import Flights, Landing
 from hydrant.expand.gate import Decision, Gate, GateLike, as_gate
 from hydrant.expand.prompts import check_language, language_note
 from hydrant.expand.repair import Repair, Repaired
@@ -30,6 +31,7 @@ from hydrant.types import Degradation, Expansion, Query, SearchState, Usage
 
 # No language needs more letters for a token than this, on the average of a passage.
 _CHARACTERS_A_TOKEN = 6
+_FLIGHTS = Flights()
 
 
 @dataclass(frozen=True)
@@ -184,16 +186,33 @@ class LlmExpansion(Stage):
         return gate.decide(state.query, hits)
 
     def _outcome(self, request: GenerationRequest, query: Query) -> Flow[Outcome]:
+        """The answer that is kept; else the one that somebody is waiting for already; else a new one."""
         cache, key = self._kept_under(request, query)
+        if cache is None:
+            return (yield from self._generated(request, query, None, key))
+        try:
+            known = yield from _known(cache, key)
+            flight = None if known is not None else _FLIGHTS.join((id(cache), key))
+            if flight is not None:
+                yield Landing(flight)
+                known = yield from _known(cache, key)
+        except StorageError as error:
+            outcome: Outcome = yield from self._generated(request, query, None, key)
+            return replace(outcome, degraded=(self._without_cache(error), *outcome.degraded))
+        if known is not None:
+            return Outcome(known, cached=True)
+        if flight is not None:
+            # Whoever was first has failed, or gave up: from here on everybody asks for themselves.
+            return (yield from self._generated(request, query, cache, key))
+        try:
+            return (yield from self._generated(request, query, cache, key))
+        finally:
+            _FLIGHTS.end((id(cache), key))
+
+    def _generated(
+        self, request: GenerationRequest, query: Query, cache: ExpansionCache | None, key: str
+    ) -> Flow[Outcome]:
         degraded: tuple[Degradation, ...] = ()
-        if cache is not None:
-            try:
-                known = (yield CacheGet(cache, key)) if cache.on_disk else cache.get(key)
-            except StorageError as error:
-                degraded = (self._without_cache(error),)
-                cache, known = None, None
-            if known is not None:
-                return Outcome(known, cached=True)
         generation: Generation = yield Generate(self._generator, request)
         repaired = self.texts(generation, query)
         dropped = (*generation.failures, *repaired.dropped)
@@ -202,9 +221,9 @@ class LlmExpansion(Stage):
             raise GenerationError(msg)
         if len(repaired.texts) < self.wanted:
             few = f"{len(repaired.texts)} of the {self.wanted} texts that suffice: {said(dropped) or 'the model wrote no more'}"
-            degraded = (*degraded, Degradation(self.name, few))
+            degraded = (Degradation(self.name, few),)
         elif cache is not None:
-            degraded = (*degraded, *(yield from self._keep(cache, key, repaired.texts)))
+            degraded = yield from self._keep(cache, key, repaired.texts)
         return Outcome(repaired.texts, generation.usage, dropped, degraded=degraded)
 
     def _keep(self, cache: ExpansionCache, key: str, texts: Texts) -> Flow[tuple[Degradation, ...]]:
@@ -226,6 +245,13 @@ class LlmExpansion(Stage):
             return None, ""
         key = kept_under(cache, self._generator, request, self.name, query.text, repr(self.repair))
         return (None, "") if key is None else (cache, key)
+
+
+def _known(cache: ExpansionCache, key: str) -> Flow[Texts | None]:
+    if not cache.on_disk:
+        return cache.get(key)
+    known: Texts | None = yield CacheGet(cache, key)
+    return known
 
 
 def _check_timeout(timeout: object) -> None:
