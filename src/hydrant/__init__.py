@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hydrant.edge import EdgeClient as EdgeClient
     from hydrant.encode.base import Encoder as Encoder
     from hydrant.encode.bm25 import Bm25Encoder as Bm25Encoder
+    from hydrant.encode.cur import CurEncoder as CurEncoder
     from hydrant.encode.dense import DenseEncoder as DenseEncoder
     from hydrant.encode.fastembed import FastEmbedEncoder as FastEmbedEncoder
     from hydrant.encode.fastembed import FastEmbedSparseEncoder as FastEmbedSparseEncoder
@@ -62,12 +63,18 @@ if TYPE_CHECKING:
     from hydrant.rerank.base import Ranking as Ranking
     from hydrant.rerank.base import Reranker as Reranker
     from hydrant.rerank.base import Top as Top
+    from hydrant.rerank.bi_encoder import BiEncoderReranker as BiEncoderReranker
+    from hydrant.rerank.blend import Blend as Blend
+    from hydrant.rerank.cross_encoder import CrossEncoderReranker as CrossEncoderReranker
+    from hydrant.rerank.cur import CurReranker as CurReranker
+    from hydrant.rerank.late_interaction import LateInteractionReranker as LateInteractionReranker
     from hydrant.rerank.listwise import ListwiseReranker as ListwiseReranker
     from hydrant.rerank.llm import LlmReranker as LlmReranker
     from hydrant.rerank.pairwise import PairwiseReranker as PairwiseReranker
     from hydrant.rerank.pointwise import PointwiseReranker as PointwiseReranker
     from hydrant.rerank.prompts import GradePrompt as GradePrompt
     from hydrant.rerank.prompts import RankPrompt as RankPrompt
+    from hydrant.rerank.score_cache import ScoreCache as ScoreCache
     from hydrant.rerank.tournament import TournamentReranker as TournamentReranker
     from hydrant.rerank.vote import VoteReranker as VoteReranker
     from hydrant.retrieve.after import GroupBy as GroupBy
@@ -106,6 +113,8 @@ __version__ = "0.1.0"
 _HOMES = {
     "AsyncEdgeClient": "hydrant.edge",
     "Average": "hydrant.retrieve.feedback_methods",
+    "BiEncoderReranker": "hydrant.rerank.bi_encoder",
+    "Blend": "hydrant.rerank.blend",
     "Bm25Encoder": "hydrant.encode.bm25",
     "Boost": "hydrant.retrieve.boosts",
     "CallableGenerator": "hydrant.generate.function",
@@ -119,6 +128,9 @@ _HOMES = {
     "ContextQuery": "hydrant.expand.family",
     "ContextTemplate": "hydrant.context.template",
     "Convex": "hydrant.retrieve.fusion",
+    "CrossEncoderReranker": "hydrant.rerank.cross_encoder",
+    "CurEncoder": "hydrant.encode.cur",
+    "CurReranker": "hydrant.rerank.cur",
     "Dbsf": "hydrant.retrieve.fusion",
     "Degradation": "hydrant.types",
     "DenseEncoder": "hydrant.encode.dense",
@@ -143,6 +155,7 @@ _HOMES = {
     "IndexReport": "hydrant.ingest.report",
     "Keywords": "hydrant.expand.family",
     "LateEncoder": "hydrant.encode.late",
+    "LateInteractionReranker": "hydrant.rerank.late_interaction",
     "ListwiseReranker": "hydrant.rerank.listwise",
     "LlamaCppGenerator": "hydrant.generate.local_llama",
     "LlmExpansion": "hydrant.expand.base",
@@ -175,6 +188,7 @@ _HOMES = {
     "Rocchio": "hydrant.retrieve.feedback_methods",
     "Rrf": "hydrant.retrieve.fusion",
     "Run": "hydrant.evaluate.judgments",
+    "ScoreCache": "hydrant.rerank.score_cache",
     "SearchResult": "hydrant.types",
     "SearchState": "hydrant.types",
     "SingleSampleGenerator": "hydrant.generate.single",

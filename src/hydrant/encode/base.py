@@ -177,7 +177,7 @@ class Encode(Effect[Any]):
         """The vectors, without blocking the event loop; queries that are asked for at the same time are encoded together."""
         if self.role != "query":
             return await super().acall(timeout)
-        return await dispatcher_of(self.encoder).vectors(self.texts)
+        return await dispatcher_of(self.encoder).results(self.texts)
 
     def __repr__(self) -> str:
         return f"Encode({self.encoder!r}, {len(self.texts)} texts, role={self.role!r})"

@@ -1,4 +1,4 @@
-"""Queries that arrive while the model is busy go through it together.
+"""What arrives while a model is busy goes through it together: queries to encode, pairs to score.
 
 A model takes hardly longer for several short texts than for one, so a server with many users wants their queries in one
 forward pass. Nobody waits for company: a query that finds the model idle goes at once and alone, and what has gathered when
@@ -23,28 +23,41 @@ from hydrant.threads import POOL
 if TYPE_CHECKING:
     from hydrant.encode.base import Encoder
 
-# How many texts go through the model together, at most.
+# How many queries go through an encoder together, at most.
 _MOST_TEXTS = 64
 # A query that has waited this long, behind a pass that hangs or reads long texts, gets a pass of its own beside it.
 _PATIENCE_SECONDS = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much goes through a model together, and how long it waits.
+
+    Attributes:
+        items: How many items at most, unless one caller has more.
+        patience: Seconds after which whoever still waits gets a pass of its own.
+    """
+
+    items: int
+    patience: float
+
+
 @dataclass(eq=False, slots=True)
 class _Request:
-    """Texts of one caller, and where the answer goes."""
+    """Texts, or pairs of them, of one caller, and where the answer goes."""
 
-    texts: Sequence[str]
+    items: Sequence[Any]
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[Any]
 
-    def deliver(self, vectors: Any, error: BaseException | None) -> None:
+    def deliver(self, results: Any, error: BaseException | None) -> None:
         """Hand over the outcome, from any thread; a caller that has given up is left alone."""
 
         def settle() -> None:
             if self.answer.done():
                 return
             if error is None:
-                self.answer.set_result(vectors)
+                self.answer.set_result(results)
             else:
                 self.answer.set_exception(error)
 
@@ -54,68 +67,72 @@ class _Request:
 
 
 class Dispatcher:
-    """Collects the queries for one encoder, from any event loop in any thread, and encodes them in turn.
+    """Collects the work for one model, from any event loop in any thread, and has it done in turn.
 
     Args:
-        encoder: A weak reference to it.
+        owner: A weak reference to who does it.
+        method: The name of the method that takes a list of items and returns one result for each.
+        limits: How much goes together, and how long it waits.
     """
 
-    def __init__(self, encoder: weakref.ref[Encoder]) -> None:
-        self._encoder = encoder
+    def __init__(self, owner: weakref.ref[Any], method: str, limits: Limits) -> None:
+        self._owner = owner
+        self._method = method
+        self._limits = limits
         self._waiting: deque[_Request] = deque()
         self._lock = threading.Lock()
         self._passes = 0
 
-    async def vectors(self, texts: Sequence[str]) -> Any:
-        """What the encoder returns for the texts. A caller that is cancelled takes nobody with it.
+    async def results(self, items: Sequence[Any]) -> Any:
+        """What the method returns for the items. A caller that is cancelled takes nobody with it.
 
         Raises:
-            Exception: What the encoder raised for these texts; those of other callers have no part in it.
+            Exception: What the method raised for these items; those of other callers have no part in it.
         """
-        encoder = self._encoder()
-        if encoder is None:
-            msg = "the encoder is gone; keep a reference to it while its queries are on their way"
+        owner = self._owner()
+        if owner is None:
+            msg = "the model is gone; keep a reference to it while its queries are on their way"
             raise EncodingError(msg)
-        encode = encoder.encode_query
-        if isinstance(texts, (str, bytes)):  # would be taken apart into letters
-            return encode(texts)
+        work = getattr(owner, self._method)
+        if isinstance(items, (str, bytes)):  # would be taken apart into letters
+            return work(items)
         loop = asyncio.get_running_loop()
-        request = _Request(texts, loop, loop.create_future())
+        request = _Request(items, loop, loop.create_future())
         with self._lock:
             self._waiting.append(request)
-        self._start(encode, at_most=1)
-        patience = loop.call_later(_PATIENCE_SECONDS, self._relieve, encode, request)
+        self._start(work, at_most=1)
+        patience = loop.call_later(self._limits.patience, self._relieve, work, request)
         try:
             return await request.answer
         finally:
             patience.cancel()
 
-    def _relieve(self, encode: Callable[[Sequence[str]], Any], request: _Request) -> None:
+    def _relieve(self, work: Callable[[Sequence[Any]], Any], request: _Request) -> None:
         if request in self._waiting:
-            self._start(encode, at_most=self._passes + 1)
+            self._start(work, at_most=self._passes + 1)
 
-    def _start(self, encode: Callable[[Sequence[str]], Any], at_most: int) -> None:
+    def _start(self, work: Callable[[Sequence[Any]], Any], at_most: int) -> None:
         with self._lock:
             if self._passes >= at_most:
                 return
             self._passes += 1
-        POOL.submit(self._work, encode)
+        POOL.submit(self._serve, work)
 
-    def _work(self, encode: Callable[[Sequence[str]], Any]) -> None:
-        """Encode until nobody waits any more."""
+    def _serve(self, work: Callable[[Sequence[Any]], Any]) -> None:
+        """Work until nobody waits any more."""
         while batch := self._take():
-            _encode_together(encode, batch)
+            _do_together(work, batch)
 
     def _take(self) -> list[_Request]:
         """The next requests; none when there are none, and then this pass is over."""
         with self._lock:
             batch: list[_Request] = []
-            texts = 0
-            while self._waiting and (not batch or texts + len(self._waiting[0].texts) <= _MOST_TEXTS):
+            items = 0
+            while self._waiting and (not batch or items + len(self._waiting[0].items) <= self._limits.items):
                 request = self._waiting.popleft()
                 if not request.answer.cancelled():
                     batch.append(request)
-                    texts += len(request.texts)
+                    items += len(request.items)
             if not batch:
                 self._passes -= 1
             return batch
@@ -123,36 +140,47 @@ class Dispatcher:
 
 def dispatcher_of(encoder: Encoder) -> Dispatcher:
     """The one dispatcher of an encoder; it goes when the encoder goes."""
-    key = id(encoder)
+    return dispatcher_for(encoder, "encode_query", Limits(_MOST_TEXTS, _PATIENCE_SECONDS))
+
+
+def dispatcher_for(owner: object, method: str, limits: Limits) -> Dispatcher:
+    """The one dispatcher of whoever does the work; it goes when they go.
+
+    Args:
+        owner: Who does it; one method of each.
+        method: The name of that method.
+        limits: How much goes together, and how long it waits.
+    """
+    key = id(owner)
     with _REGISTRY_LOCK:
         found = _DISPATCHERS.get(key)
         if found is None:
-            found = _DISPATCHERS[key] = Dispatcher(weakref.ref(encoder))
-            weakref.finalize(encoder, _DISPATCHERS.pop, key, None)
+            found = _DISPATCHERS[key] = Dispatcher(weakref.ref(owner), method, limits)
+            weakref.finalize(owner, _DISPATCHERS.pop, key, None)
     return found
 
 
-def _encode_together(encode: Callable[[Sequence[str]], Any], batch: Sequence[_Request]) -> None:
-    texts = [text for request in batch for text in request.texts]
+def _do_together(work: Callable[[Sequence[Any]], Any], batch: Sequence[_Request]) -> None:
+    items = [item for request in batch for item in request.items]
     try:
-        vectors = encode(texts)
-        complete = len(vectors) == len(texts)
+        results = work(items)
+        complete = len(results) == len(items)
     except BaseException as error:  # noqa: BLE001  whatever it is belongs to whoever waits
         if len(batch) == 1:
             batch[0].deliver(None, error)
             return
         complete = False
     if len(batch) == 1:
-        batch[0].deliver(vectors, None)
+        batch[0].deliver(results, None)
     elif complete:
         start = 0
         for request in batch:
-            request.deliver(vectors[start : start + len(request.texts)], None)
-            start += len(request.texts)
+            request.deliver(results[start : start + len(request.items)], None)
+            start += len(request.items)
     else:
         # One of them is at fault: each for itself, so that only its caller hears of it.
         for request in batch:
-            _encode_together(encode, [request])
+            _do_together(work, [request])
 
 
 _DISPATCHERS: dict[int, Dispatcher] = {}

@@ -8,6 +8,7 @@ from typing import Any
 
 from hydrant.encode.base import Encoder
 from hydrant.encode.bm25 import Bm25Encoder
+from hydrant.encode.cur import CurEncoder
 from hydrant.encode.dense import DenseEncoder
 from hydrant.encode.fastembed import FastEmbedEncoder, FastEmbedSparseEncoder
 from hydrant.encode.late import LateEncoder
@@ -129,6 +130,11 @@ def _late(record: Mapping[str, Any]) -> LateEncoder:
     return encoder.adopt(record)
 
 
+def _cur(record: Mapping[str, Any]) -> CurEncoder:
+    _check_named(record)
+    return CurEncoder.from_record(record)
+
+
 def _check_named(*records: Mapping[str, Any]) -> None:
     for record in records:
         if record.get("object"):
@@ -152,4 +158,5 @@ _BUILDERS: Mapping[str, Callable[[Mapping[str, Any]], Encoder]] = {
     "late": _late,
     "muvera": _muvera,
     "views": _views,
+    "cur": _cur,
 }
