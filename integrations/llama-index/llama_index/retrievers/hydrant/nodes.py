@@ -1,0 +1,134 @@
+"""Hits to nodes and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from llama_index.core.schema import (
+    BaseNode,
+    MetadataMode,
+    NodeRelationship,
+    NodeWithScore,
+    RelatedNodeInfo,
+    TextNode,
+)
+from llama_index.core.vector_stores.utils import metadata_dict_to_node
+
+from hydrant import Hit, Passage, StageScore
+
+# Where a node's metadata says what Hydrant knows of it: score, stages, point id. Neither models nor embeddings see it.
+KEY = "_hydrant"
+# What a node's score is called where it comes from another retriever.
+RETRIEVAL = "retrieval"
+_SERIALISED = "_node_content"
+
+
+def node_of(hit: Hit, degraded: Sequence[str] = ()) -> NodeWithScore:
+    """A hit as a node: the one that was indexed where LlamaIndex or `HydrantIndexer` wrote it, else a new `TextNode`.
+
+    Args:
+        hit: The hit.
+        degraded: What the search went on without.
+    """
+    passage = hit.passage
+    if _SERIALISED in passage.origin:
+        node = metadata_dict_to_node(dict(passage.origin))
+        return NodeWithScore(node=_noted(node, noted(hit, degraded)), score=hit.score)
+    metadata: dict[str, Any] = {**passage.metadata}
+    for key, value in (("title", passage.title), ("source", passage.source)):
+        if value is not None:
+            metadata.setdefault(key, value)
+    metadata[KEY] = noted(hit, degraded)
+    source = (
+        {} if passage.source is None else {NodeRelationship.SOURCE: RelatedNodeInfo(node_id=passage.source)}
+    )
+    node = TextNode(
+        id_=str(hit.id),
+        text=passage.text,
+        metadata=metadata,
+        relationships=source,
+        excluded_llm_metadata_keys=[KEY],
+        excluded_embed_metadata_keys=[KEY],
+    )
+    return NodeWithScore(node=node, score=hit.score)
+
+
+def noted(hit: Hit, degraded: Sequence[str]) -> dict[str, Any]:
+    """What a node's metadata says of a hit, as JSON."""
+    note: dict[str, Any] = {
+        "score": hit.score,
+        "stages": {name: {"score": said.score, "rank": said.rank} for name, said in hit.stages.items()},
+        "point_id": hit.point_id,
+    }
+    if hit.passage.title is not None:
+        note["title"] = hit.passage.title
+    if hit.spans:
+        note["spans"] = [{"start": span.start, "end": span.end, "score": span.score} for span in hit.spans]
+    if degraded:
+        note["degraded"] = list(degraded)
+    return note
+
+
+def hits_of(nodes: Sequence[NodeWithScore], mode: MetadataMode) -> list[Hit]:
+    """Nodes as hits, to be ranked; a hit's point id is its node's place among them.
+
+    Args:
+        nodes: The nodes, best first.
+        mode: Which metadata stand in front of the text.
+    """
+    return [_hit(node, place, mode) for place, node in enumerate(nodes)]
+
+
+def reranked(given: NodeWithScore, hit: Hit, degraded: Sequence[str]) -> NodeWithScore:
+    """A copy of a node with what rerankers said of it; the node itself stays as it is."""
+    before = _note(given.node)
+    note = {**before, **noted(hit, [*before.get("degraded", ()), *degraded])}
+    note["point_id"] = before.get("point_id")
+    return NodeWithScore(node=_noted(given.node, note), score=hit.score)
+
+
+def plain(node: BaseNode) -> BaseNode:
+    """The node without what Hydrant noted; a copy where it noted something."""
+    if KEY not in node.metadata:
+        return node
+    return node.model_copy(
+        update={
+            "metadata": {key: value for key, value in node.metadata.items() if key != KEY},
+            "excluded_llm_metadata_keys": [key for key in node.excluded_llm_metadata_keys if key != KEY],
+            "excluded_embed_metadata_keys": [key for key in node.excluded_embed_metadata_keys if key != KEY],
+        }
+    )
+
+
+def _noted(node: BaseNode, note: Mapping[str, Any]) -> BaseNode:
+    return node.model_copy(
+        update={
+            "metadata": {**node.metadata, KEY: dict(note)},
+            "excluded_llm_metadata_keys": _with_key(node.excluded_llm_metadata_keys),
+            "excluded_embed_metadata_keys": _with_key(node.excluded_embed_metadata_keys),
+        }
+    )
+
+
+def _with_key(keys: Sequence[str]) -> list[str]:
+    return [*keys] if KEY in keys else [*keys, KEY]
+
+
+def _note(node: BaseNode) -> Mapping[str, Any]:
+    note = node.metadata.get(KEY)
+    return note if isinstance(note, Mapping) else {}
+
+
+def _hit(given: NodeWithScore, place: int, mode: MetadataMode) -> Hit:
+    node, note = given.node, _note(given.node)
+    stages = {
+        name: StageScore(float(said["score"]), int(said["rank"]))
+        for name, said in note.get("stages", {}).items()
+    }
+    if not stages and given.score is not None:
+        stages = {RETRIEVAL: StageScore(float(given.score), place + 1)}
+    # With metadata in front of the text the title is among them already.
+    title = note.get("title") if mode == MetadataMode.NONE else None
+    passage = Passage(node.get_content(mode), id=node.node_id, title=title)
+    return Hit(passage, 0.0 if given.score is None else float(given.score), stages, place)
