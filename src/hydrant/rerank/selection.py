@@ -44,7 +44,7 @@ class Tournament:
     count: int
     plan: Plan
     _known: dict[Group, Group] = field(default_factory=dict)
-    # What was last known of each place in the tree, by level and number.
+    # The last answer about each place in the tree, by level and number.
     _last: dict[tuple[int, int], Group] = field(default_factory=dict)
 
     def best(self, places: int, ask: AskOrders) -> Flow[list[int]]:
@@ -91,9 +91,11 @@ class Tournament:
         if not new:
             return
         for (number, table), order in zip(new, (yield from ask([table for _, table in new])), strict=True):
-            known = self._fallback(level, number, table) if order is None else order
-            self._known[_key(table)] = known
-            self._last[level, number] = known
+            if order is None:
+                # It is not asked again.
+                self._known[_key(table)] = self._fallback(level, number, table)
+            else:
+                self._known[_key(table)] = self._last[level, number] = order
 
     def _is_known(self, level: int, number: int, table: Group) -> bool:
         if _key(table) in self._known:
@@ -104,9 +106,12 @@ class Tournament:
         return self._known.get(_key(table)) or self._fallback(level, number, table)
 
     def _fallback(self, level: int, number: int, table: Group) -> Group:
-        """The order by what was last known of the group, and then by the numbers, which are the order from before."""
-        last = {each: at for at, each in enumerate(self._last.get((level, number), ()))}
-        return tuple(sorted(table, key=lambda each: (last.get(each, len(last)), each)))
+        """The order that the last answer says, and for who was not there the numbers, which are the order from before."""
+        order = [each for each in self._last.get((level, number), ()) if each in table]
+        for new in sorted(set(table) - set(order)):
+            behind = (at for at, each in enumerate(order) if each > new)
+            order.insert(next(behind, len(order)), new)
+        return tuple(order)
 
 
 def with_rest(best: Sequence[int], count: int) -> list[int]:
