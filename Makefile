@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export HF_HUB_OFFLINE := 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help install demo test lint types unit long docs bench format clean
+.PHONY: help install demo test lint types unit long docs bench peers format clean
 
 help:  ## What there is to make
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
@@ -36,6 +36,10 @@ docs: $(VENV)/.installed  ## Build the site of documents into site/; any broken 
 
 bench: $(VENV)/.installed  ## Every measurement of benchmarks/README.md (takes long)
 	$(BIN)/python -m benchmarks
+
+peers: $(VENV)/.installed  ## Hydrant and other tools side by side; writes docs/results.md (takes half an hour)
+	$(BIN)/pip install --quiet --constraint constraints.txt --group peers --group compare
+	$(BIN)/python -m benchmarks.peers --write docs/results.md
 
 format: $(VENV)/.installed  ## Let ruff write the layout
 	$(BIN)/ruff format .

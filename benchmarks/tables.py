@@ -55,6 +55,11 @@ class Report:
         """Say what was not measured, and why."""
         self.note(f"skipped {what}: {reason}")
 
+    @property
+    def results(self) -> list[dict[str, Any]]:
+        """Everything that was printed so far."""
+        return list(self._tables)
+
     def close(self) -> None:
         """Write the JSON file, where one was asked for."""
         if self.file is not None:

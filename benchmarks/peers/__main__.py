@@ -1,237 +1,235 @@
 """Hydrant and the components people use today, on the same models, data and machine, in one run.
 
-Every contender is a process of its own, built at the best setting that its documentation has, and they take turns: whatever
-else the machine does hits all of them. Quality is nDCG@10 and recall@100 of 100 passages asked for. Latency is of 10
-passages, one question at a time, questions encoded by each contender itself and no question twice; "at 16" are questions a second
-with 16 under way, in threads or coroutines, whichever is faster. Memory is what the process holds as its own (RssAnon) after all
-that. Import time is that of a fresh interpreter. Ratios are to Hydrant's row of the same kind.
+Every contender is a process of its own, built at the best setting that its documentation has, and they take turns. Quality is
+nDCG@10 and recall@100 of 100 passages asked for. Latency is of 10 passages, one question at a time; "at 16" are questions a
+second with 16 under way, in threads or coroutines, whichever is faster for the tool. Every question is encoded by the
+contender itself, each time. Memory is what the process holds as its own (RssAnon) after all that. Ratios are to Hydrant's
+row of the same kind.
 """
 
 from __future__ import annotations
 
-import importlib.metadata
-import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from benchmarks import tables
+from benchmarks import ingest, tables
 from benchmarks.data import DataMissingError, JudgedSet, data_folder, load
 from benchmarks.metrics import NDCG_10, RECALL_100, per_query
-from benchmarks.peers.contenders import RETRIEVAL, Contender
-from benchmarks.peers.material import prepare
+from benchmarks.peers.contenders import HYDE, RERANKING, RETRIEVAL, Contender
+from benchmarks.peers.material import hypotheses, prepare
+from benchmarks.peers.page import write
+from benchmarks.peers.turns import AT_ONCE, Row, at_work, block, missing, rotated
 
 SETS = ("nfcorpus/test", "cranfield/test")
+_HYDE_SET = "nfcorpus/test"
+_INGESTED, _PASSAGES, _TURNS = "nfcorpus/test", 400, 3
+_TABLES = ("retrieval", "rerank", "hyde", "ingest", "imports")
 _BLOCK = 20
 _DEEP = 100
-_PAGE = 10
-_AT_ONCE = 16
+_CANDIDATES = 100
+_CHARACTERS = 700
 # What a row is compared with.
-_YARDSTICK = {"dense": "hydrant-dense", "dense + BM25": "hydrant-hybrid"}
-
-
-@dataclass
-class Measured:
-    """What is known of one contender on one set.
-
-    Attributes:
-        contender: Who.
-        process: Where it runs.
-        seconds: What each question took.
-        rates: Questions a second, many at a time, of each turn.
-        ids: What it found, by question.
-        memory: MiB at the end.
-    """
-
-    contender: Contender
-    process: subprocess.Popen[str]
-    seconds: list[float] = field(default_factory=list)
-    rates: list[float] = field(default_factory=list)
-    ids: dict[str, list[str]] = field(default_factory=dict)
-    memory: float = 0.0
-
-    def ask(self, questions: Sequence[str], number: int, at_once: int = 1) -> dict[str, Any]:
-        """Have it answer."""
-        assert self.process.stdin is not None
-        line = {"questions": list(questions), "number": number, "at_once": at_once}
-        self.process.stdin.write(json.dumps(line) + "\n")
-        self.process.stdin.flush()
-        said = _hear(self.process)
-        self.memory = said["memory"]
-        return said
+_YARDSTICKS = {"dense": "hydrant-dense", "dense + BM25": "hydrant-hybrid", "rerank": "hydrant-rerank"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = tables.options(__doc__)
-    parser.add_argument("--sets", nargs="+", default=list(SETS), help="which judged sets")
+    parser.add_argument("--tables", nargs="+", choices=_TABLES, default=_TABLES, help="which tables")
+    parser.add_argument("--sets", nargs="+", default=list(SETS), help="which judged sets, for retrieval")
     parser.add_argument("--only", nargs="+", default=None, help="which contenders, by name")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="write the tables as a page, too")
     given = parser.parse_args(arguments)
     report = tables.Report("peers", given.json)
-    chosen = [each for each in RETRIEVAL if given.only is None or each.name in given.only]
-    missing = {each.name: _missing(each) for each in chosen}
-    for name, packages in missing.items():
-        if packages:
-            report.skip(name, f"needs {', '.join(packages)}: make peers installs them")
-    there = [each for each in chosen if not missing[each.name]]
-    for name in given.sets:
-        try:
-            judged = load(name, data_folder(given.data))
-        except DataMissingError as error:
-            report.skip(name, error)
-            continue
-        retrieval(report, judged, there, quick=given.quick)
-    imports(report, there)
+    run = _Run(report, given.only, quick=given.quick)
+    folder = data_folder(given.data)
+    if "retrieval" in given.tables:
+        for name in given.sets:
+            run.on(name, folder, run.retrieval)
+    if "rerank" in given.tables:
+        run.on(given.sets[0], folder, run.reranking)
+    if "hyde" in given.tables:
+        run.on(_HYDE_SET, folder, run.hyde)
+    if "ingest" in given.tables and not given.quick:
+        ingest.against_peers(report, [_INGESTED], _PASSAGES, (_TURNS, ingest.CONTENDERS), given.data)
+    if "imports" in given.tables:
+        run.imports()
+    if given.write is not None:
+        write(given.write, report.results)
     report.close()
 
 
-def retrieval(
-    report: tables.Report, judged: JudgedSet, contenders: Sequence[Contender], *, quick: bool
-) -> None:
-    """Print the table of one set."""
-    questions = list(judged.queries.items())[: 6 if quick else None]
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        prepare(judged, folder)
-        rows = [_start(contender, folder) for contender in contenders]
+class _Run:
+    """The tables, one after the other."""
+
+    def __init__(self, report: tables.Report, only: Sequence[str] | None, *, quick: bool) -> None:
+        self._report = report
+        self._only = only
+        self._quick = quick
+
+    def on(self, name: str, folder: Path, table: object) -> None:
+        """Print a table for a judged set."""
+        assert callable(table)
         try:
-            _latency(rows, [text for _, text in questions], turns=1 if quick else 4)
-            _load(rows, [text for _, text in questions], turns=1 if quick else 3)
-            for row in rows:
-                found = row.ask([text for _, text in questions], _DEEP)["ids"]
-                row.ids = dict(zip((query for query, _ in questions), found, strict=True))
-        finally:
-            for row in rows:
-                row.process.kill()
-                row.process.wait()
-    _print(report, judged, [query for query, _ in questions], rows)
+            judged = load(name, folder)
+        except DataMissingError as error:
+            self._report.skip(name, error)
+            return
+        with tempfile.TemporaryDirectory() as place:
+            prepare(judged, Path(place))
+            table(judged, Path(place))
 
-
-def imports(report: tables.Report, contenders: Sequence[Contender]) -> None:
-    """Print how long it takes to import what a program needs."""
-    statements = {contender.imports: contender.tool for contender in contenders}
-    times: dict[str, list[float]] = {statement: [] for statement in statements}
-    for _ in range(3):
-        for statement in statements:
-            times[statement].append(_seconds(["-c", statement]) - _seconds(["-c", "pass"]))
-    report.table(
-        "Imports, in a fresh interpreter (median of three turns)",
-        ("tool", "statement", "seconds"),
-        [
-            (tool, statement, f"{float(np.median(times[statement])):.2f}")
-            for statement, tool in statements.items()
-        ],
-    )
-
-
-def _latency(rows: Sequence[Measured], questions: Sequence[str], turns: int) -> None:
-    """Blocks of questions, one at a time, the contenders taking turns; the first two of a block only wake it up."""
-    for turn in range(turns):
-        block = _block(questions, turn, _BLOCK)
-        for row in _rotated(rows, turn):
-            row.seconds += row.ask(block, _PAGE)["seconds"][2:]
-
-
-def _load(rows: Sequence[Measured], questions: Sequence[str], turns: int) -> None:
-    """Blocks of questions, many at a time."""
-    for turn in range(turns):
-        block = _block(questions, turn, 3 * _AT_ONCE)
-        for row in _rotated(rows, turn):
-            row.rates.append(len(block) / row.ask(block, _PAGE, _AT_ONCE)["wall"])
-
-
-def _print(report: tables.Report, judged: JudgedSet, asked: Sequence[str], rows: Sequence[Measured]) -> None:
-    qrels = {query: judged.qrels[query] for query in asked}
-    medians = {row.contender.name: float(np.median(row.seconds)) for row in rows}
-    lines = []
-    for row in rows:
-        ours = medians.get(_YARDSTICK[row.contender.what])
-        own = medians[row.contender.name]
-        lines.append(
+    def retrieval(self, judged: JudgedSet, folder: Path) -> None:
+        """Search: quality, latency, load, memory."""
+        questions = dict(list(judged.queries.items())[: 6 if self._quick else None])
+        texts = list(questions.values())
+        with at_work(self._there(RETRIEVAL), folder) as rows:
+            for turn in range(1 if self._quick else 4):
+                for row in rotated(rows, turn):
+                    row.wait_for(block(texts, turn, _BLOCK))
+            for turn in range(1 if self._quick else 3):
+                for row in rotated(rows, turn):
+                    row.load(block(texts, turn, 3 * AT_ONCE))
+            found = {
+                row.contender.name: dict(zip(questions, row.ask(texts, _DEEP)["ids"], strict=True))
+                for row in rows
+            }
+        qrels = {query: judged.qrels[query] for query in questions}
+        lines = [
             (
-                row.contender.tool,
-                row.contender.what,
-                row.contender.setting,
-                float(per_query(NDCG_10, qrels, row.ids).mean()),
-                float(per_query(RECALL_100, qrels, row.ids).mean()),
-                f"{own * 1000:.1f}",
-                f"{float(np.percentile(row.seconds, 95)) * 1000:.1f}",
-                "" if ours is None else f"{own / ours:.2f}",
-                f"{float(np.median(row.rates)):.0f}",
+                *_who(row),
+                float(per_query(NDCG_10, qrels, found[row.contender.name]).mean()),
+                float(per_query(RECALL_100, qrels, found[row.contender.name]).mean()),
+                f"{row.median:.1f}",
+                f"{row.slow:.1f}",
+                _ratio(row, rows),
+                f"{row.rate:.0f}",
                 f"{row.memory:.0f}",
             )
+            for row in rows
+        ]
+        self._report.table(
+            f"Search, {judged.name}: {len(judged.passages)} passages, {len(questions)} questions",
+            (*_WHO, "nDCG@10", "recall@100", "p50 ms", "p95 ms", "p50 / ours", "at 16, q/s", "MiB"),
+            lines,
         )
-    report.table(
-        f"{judged.name}: {len(judged.passages)} passages, {len(asked)} questions",
-        (
-            "tool",
-            "search",
-            "setting",
-            "nDCG@10",
-            "recall@100",
-            "p50 ms",
-            "p95 ms",
-            "p50 / ours",
-            "at 16, q/s",
-            "MiB",
-        ),
-        lines,
-    )
+
+    def reranking(self, judged: JudgedSet, folder: Path) -> None:
+        """A hundred candidates of about 150 tokens, ten to come out."""
+        number = 10 if self._quick else _CANDIDATES
+        pool = [each.content[:_CHARACTERS] for each in judged.passages if len(each.content) >= _CHARACTERS]
+        questions = list(judged.queries.values())[:24]
+        texts = [[pool[(at * 37 + turn * 101) % len(pool)] for at in range(number)] for turn in range(24)]
+        turns = 1 if self._quick else 4
+        with at_work(self._there(RERANKING), folder) as rows:
+            orders = {row.contender.name: row.ask(questions[:2], texts=texts[:2])["ids"] for row in rows}
+            for turn in range(turns):
+                for row in rotated(rows, turn):
+                    row.wait_for(questions[2 * turn : 2 * turn + 2], texts[2 * turn : 2 * turn + 2], waking=0)
+            for turn in range(1):
+                for row in rotated(rows, turn):
+                    row.load(questions[8:], texts[8:])
+        expected = orders.get("predict")
+        lines = [
+            (
+                *_who(row),
+                f"{row.median:.0f}",
+                _ratio(row, rows),
+                f"{row.rate:.2f}",
+                "" if expected is None else f"{_agreement(orders[row.contender.name], expected):.2f}",
+                f"{row.memory:.0f}",
+            )
+            for row in rows
+        ]
+        self._report.table(
+            f"Reranking, {number} passages of {_CHARACTERS} characters, cross-encoder of MiniLM's size",
+            (*_WHO, "p50 ms", "p50 / ours", "at 16, q/s", "same top 10", "MiB"),
+            lines,
+            '"same top 10": the share of CrossEncoder.predict\'s ten best in the same place; the head is fresh and its scores lie '
+            "close together, so 8 bits swap some",
+        )
+
+    def hyde(self, judged: JudgedSet, folder: Path) -> None:
+        """The same written hypotheses through each implementation."""
+        written = hypotheses()
+        questions = {query: text for query, text in judged.queries.items() if text in written}
+        questions = dict(list(questions.items())[: 6 if self._quick else None])
+        with at_work(self._there(HYDE), folder) as rows:
+            found = {
+                row.contender.name: dict(
+                    zip(questions, row.ask(list(questions.values()), _DEEP)["ids"], strict=True)
+                )
+                for row in rows
+            }
+        qrels = {query: judged.qrels[query] for query in questions}
+        lines = [
+            (
+                *_who(row),
+                float(per_query(NDCG_10, qrels, found[row.contender.name]).mean()),
+                float(per_query(RECALL_100, qrels, found[row.contender.name]).mean()),
+            )
+            for row in rows
+        ]
+        self._report.table(
+            f"HyDE with written hypotheses, {judged.name}: {len(questions)} questions",
+            (*_WHO, "nDCG@10", "recall@100"),
+            lines,
+        )
+
+    def imports(self) -> None:
+        """How long it takes to import what a program needs."""
+        statements = {each.imports: each.tool for each in self._there((*RETRIEVAL, *RERANKING, *HYDE))}
+        times: dict[str, list[float]] = {statement: [] for statement in statements}
+        for _ in range(1 if self._quick else 3):
+            for statement in statements:
+                times[statement].append(_seconds(["-c", statement]) - _seconds(["-c", "pass"]))
+        self._report.table(
+            "Imports, in a fresh interpreter",
+            ("tool", "statement", "seconds"),
+            [
+                (tool, statement, f"{float(np.median(times[statement])):.2f}")
+                for statement, tool in statements.items()
+            ],
+        )
+
+    def _there(self, contenders: Sequence[Contender]) -> list[Contender]:
+        """Those that were chosen and are installed; of the others it says why not."""
+        there = []
+        for each in contenders:
+            if self._only is not None and each.name not in self._only:
+                continue
+            absent = missing(each)
+            if absent:
+                self._report.skip(each.name, f"needs {', '.join(absent)}, which `make peers` installs")
+            else:
+                there.append(each)
+        return there
 
 
-def _start(contender: Contender, folder: Path) -> Measured:
-    own = folder / contender.name
-    own.mkdir()
-    command = [sys.executable, "-m", "benchmarks.peers.worker", contender.name, str(folder), str(own)]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=environment,
-    )
-    row = Measured(contender, process)
-    row.memory = _hear(process)["memory"]
-    return row
+_WHO = ("tool", "search", "setting")
 
 
-def _hear(process: subprocess.Popen[str]) -> dict[str, Any]:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line:
-        msg = f"the process {process.args!r} ended; run it by hand to see why"
-        raise RuntimeError(msg)
-    said: dict[str, Any] = json.loads(line)
-    return said
+def _who(row: Row) -> tuple[str, str, str]:
+    return row.contender.tool, row.contender.what, row.contender.setting
 
 
-def _block(questions: Sequence[str], turn: int, size: int) -> list[str]:
-    start = turn * size
-    return [questions[(start + at) % len(questions)] for at in range(min(size, len(questions)))]
+def _ratio(row: Row, rows: Sequence[Row]) -> str:
+    """A row's median against Hydrant's of the same kind."""
+    wanted = _YARDSTICKS.get(row.contender.what)
+    ours = next((each for each in rows if each.contender.name == wanted), None)
+    return "" if ours is None else f"{row.median / ours.median:.2f}"
 
 
-def _rotated(rows: Sequence[Measured], turn: int) -> list[Measured]:
-    at = turn % max(1, len(rows))
-    return [*rows[at:], *rows[:at]]
-
-
-def _missing(contender: Contender) -> list[str]:
-    absent = []
-    for package in contender.needs:
-        try:
-            importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            absent.append(package)
-    return absent
+def _agreement(order: Sequence[Sequence[int]], expected: Sequence[Sequence[int]]) -> float:
+    pairs = [
+        pair for one, other in zip(order, expected, strict=True) for pair in zip(one, other, strict=True)
+    ]
+    return sum(one == other for one, other in pairs) / len(pairs)
 
 
 def _seconds(arguments: Sequence[str]) -> float:

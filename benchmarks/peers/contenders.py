@@ -14,19 +14,26 @@ from benchmarks.peers.material import Material
 # From a question and a number to the ids of that many passages, best first.
 Search = Callable[[str, int], list[str]]
 AsyncSearch = Callable[[str, int], Awaitable[list[str]]]
+# From a question and texts to the places of the best texts, best first, and as many as the number says.
+Rank = Callable[[str, Sequence[str], int], list[int]]
+AsyncRank = Callable[[str, Sequence[str], int], Awaitable[list[int]]]
 
 
 @dataclass(frozen=True)
 class Built:
-    """A contender, ready to search.
+    """A contender, ready to search or to rank.
 
     Attributes:
         search: Finds passages.
         asearch: The same for an event loop; None where the tool has nothing of its own for that.
+        rank: Ranks texts.
+        arank: The same for an event loop.
     """
 
-    search: Search
+    search: Search | None = None
     asearch: AsyncSearch | None = None
+    rank: Rank | None = None
+    arank: AsyncRank | None = None
 
 
 @dataclass(frozen=True)
@@ -124,4 +131,70 @@ RETRIEVAL = (
         ("llama-index-retrievers-bm25",),
     ),
 )
-ALL = {contender.name: contender for contender in RETRIEVAL}
+_RERANK = "from hydrant import CrossEncoderReranker"
+RERANKING = (
+    Contender("hydrant-rerank", "Hydrant", "rerank", "CrossEncoderReranker, torch", "of_hydrant", _RERANK),
+    Contender(
+        "hydrant-rerank-onnx", "Hydrant", "rerank", "CrossEncoderReranker, onnx int8", "of_hydrant", _RERANK
+    ),
+    Contender(
+        "predict",
+        "sentence-transformers",
+        "rerank",
+        "CrossEncoder.predict, defaults",
+        "of_others",
+        "from sentence_transformers import CrossEncoder",
+    ),
+    Contender(
+        "langchain-rerank",
+        "LangChain",
+        "rerank",
+        "CrossEncoderReranker with HuggingFaceCrossEncoder",
+        "of_others",
+        "from langchain_classic.retrievers.document_compressors import CrossEncoderReranker",
+        ("langchain-classic", "langchain-community"),
+    ),
+    Contender(
+        "llama-index-rerank",
+        "LlamaIndex",
+        "rerank",
+        "SentenceTransformerRerank",
+        "of_llama_index",
+        "from llama_index.core.postprocessor import SentenceTransformerRerank",
+    ),
+    Contender(
+        "rerankers-rerank",
+        "rerankers",
+        "rerank",
+        "Reranker(model_type='cross-encoder'), batch_size=16 (default)",
+        "of_others",
+        "from rerankers import Reranker",
+        ("rerankers",),
+    ),
+)
+HYDE = (
+    Contender("hydrant-dense", "Hydrant", "dense", "no hypothesis", "of_hydrant", _HYDRANT),
+    Contender("hydrant-hyde-1", "Hydrant", "HyDE, dense", "Hyde(hypotheses=1)", "of_hydrant", _HYDRANT),
+    Contender("hydrant-hyde-4", "Hydrant", "HyDE, dense", "Hyde(hypotheses=4)", "of_hydrant", _HYDRANT),
+    Contender(
+        "hydrant-hyde-hybrid", "Hydrant", "HyDE, dense + BM25", "Hyde(hypotheses=4)", "of_hydrant", _HYDRANT
+    ),
+    Contender(
+        "langchain-hyde",
+        "LangChain",
+        "HyDE, dense",
+        "HypotheticalDocumentEmbedder (web_search), one hypothesis, without the query",
+        "of_langchain",
+        "from langchain_classic.chains import HypotheticalDocumentEmbedder",
+        ("langchain-classic",),
+    ),
+    Contender(
+        "llama-index-hyde",
+        "LlamaIndex",
+        "HyDE, dense",
+        "HyDEQueryTransform(include_original=True), one hypothesis",
+        "of_llama_index",
+        "from llama_index.core.indices.query.query_transform import HyDEQueryTransform",
+    ),
+)
+ALL = {contender.name: contender for contender in (*RETRIEVAL, *RERANKING, *HYDE)}

@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from benchmarks.peers.contenders import Built
 from benchmarks.peers.material import Material
-from hydrant import Bm25Encoder, Collection, DenseEncoder, EdgeClient, Encoder, Stage
+from hydrant import (
+    Bm25Encoder,
+    CallableGenerator,
+    Collection,
+    CrossEncoderReranker,
+    DenseEncoder,
+    EdgeClient,
+    Encoder,
+    GenerationRequest,
+    Hit,
+    Hyde,
+    Passage,
+    Query,
+    SearchState,
+    Stage,
+)
+from hydrant.flow import arun, run
 
 
 class Known(Encoder):
@@ -23,10 +42,13 @@ class Known(Encoder):
         return self._encoder.encode_query(texts)
 
     def encode_document(self, texts: Any) -> Any:
-        """The known vectors."""
-        import numpy as np
-
-        return np.stack([self._vectors[text] for text in texts])
+        """The known vectors; a hypothesis has none and goes through the model."""
+        return np.stack(
+            [
+                self._vectors[text] if text in self._vectors else self._encoder.encode_document([text])[0]
+                for text in texts
+            ]
+        )
 
     def record(self) -> dict[str, Any]:
         """As the encoder."""
@@ -58,7 +80,66 @@ def hydrant_onnx(material: Material) -> Built:
     return _built(material, encoder, ())
 
 
-def _built(material: Material, encoder: DenseEncoder, sources: tuple[str, ...]) -> Built:
+def hydrant_hyde_1(material: Material) -> Built:
+    """One hypothesis and the question."""
+    return _hyde(material, 1, ("dense",))
+
+
+def hydrant_hyde_4(material: Material) -> Built:
+    """Four hypotheses and the question."""
+    return _hyde(material, 4, ("dense",))
+
+
+def hydrant_hyde_hybrid(material: Material) -> Built:
+    """Four hypotheses and the question, beside BM25."""
+    return _hyde(material, 4, ())
+
+
+def hydrant_rerank(material: Material) -> Built:
+    """The cross-encoder in torch."""
+    return _ranking(CrossEncoderReranker(material.cross_encoder, cache=0))
+
+
+def hydrant_rerank_onnx(material: Material) -> Built:
+    """The cross-encoder in 8 bits."""
+    return _ranking(CrossEncoderReranker(material.cross_encoder, cache=0, backend="onnx", precision="int8"))
+
+
+def _hyde(material: Material, number: int, sources: tuple[str, ...]) -> Built:
+    written = material.hypotheses
+
+    def say(request: GenerationRequest) -> str:
+        question = next(each for each in written if each in request.text)
+        said = written[question]
+        turn = asked[question] = asked.get(question, -1) + 1
+        return said[turn % len(said)]
+
+    asked: dict[str, int] = {}
+    before = Hyde(CallableGenerator(say), hypotheses=number, gate="always", cache=None)
+    return _built(material, DenseEncoder(material.model, query_cache=0), sources, before)
+
+
+def _ranking(reranker: CrossEncoderReranker) -> Built:
+    reranker.warm_up()
+
+    def state(question: str, texts: Sequence[str], number: int) -> SearchState:
+        hits = tuple(Hit(Passage(text, id=at), 0.0, {}, at) for at, text in enumerate(texts))
+        return SearchState(Query(question, limit=number), hits)
+
+    def rank(question: str, texts: Sequence[str], number: int) -> list[int]:
+        found: SearchState = run(reranker.flow(state(question, texts, number)))
+        return [int(str(hit.id)) for hit in found.hits]
+
+    async def arank(question: str, texts: Sequence[str], number: int) -> list[int]:
+        found: SearchState = await arun(reranker.flow(state(question, texts, number)))
+        return [int(str(hit.id)) for hit in found.hits]
+
+    return Built(rank=rank, arank=arank)
+
+
+def _built(
+    material: Material, encoder: DenseEncoder, sources: tuple[str, ...], before: Stage | None = None
+) -> Built:
     client = EdgeClient(material.folder / "edge")
     dense = Known(encoder, material)
     docs = Collection.create(client, "docs", dense=dense, sparse=Bm25Encoder(average_length=material.average))
@@ -67,11 +148,12 @@ def _built(material: Material, encoder: DenseEncoder, sources: tuple[str, ...]) 
     client.optimize("docs")
     dense.warm_up()
     retriever: Stage = docs.retriever(sources=sources) if sources else docs.retriever()
+    pipeline = retriever if before is None else before >> retriever
 
     def search(question: str, number: int) -> list[str]:
-        return [str(hit.id) for hit in retriever.run(question, limit=number).hits]
+        return [str(hit.id) for hit in pipeline.run(question, limit=number).hits]
 
     async def asearch(question: str, number: int) -> list[str]:
-        return [str(hit.id) for hit in (await retriever.arun(question, limit=number)).hits]
+        return [str(hit.id) for hit in (await pipeline.arun(question, limit=number)).hits]
 
     return Built(search, asearch)

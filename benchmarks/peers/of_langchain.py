@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
+from langchain_core.language_models.llms import LLM
 from langchain_huggingface import HuggingFaceEmbeddings
 from langchain_qdrant import QdrantVectorStore, RetrievalMode
 from langchain_qdrant.sparse_embeddings import SparseEmbeddings, SparseVector
@@ -89,6 +90,30 @@ def langchain_ensemble(material: Material) -> Built:
     return _retrieving(retriever)
 
 
+def langchain_hyde(material: Material) -> Built:
+    """Dense search by the vector of a hypothesis."""
+    from langchain_classic.chains import HypotheticalDocumentEmbedder
+
+    embeddings = HypotheticalDocumentEmbedder.from_llm(
+        Replay(written=dict(material.hypotheses)), Known(material), prompt_key="web_search"
+    )
+    store = _dense_store(material, embeddings)
+    return _retrieving(lambda number: store.as_retriever(search_kwargs={"k": number}))
+
+
+class Replay(LLM):
+    """A language model that says the first hypothesis written for the question in its prompt."""
+
+    written: dict[str, list[str]]
+
+    @property
+    def _llm_type(self) -> str:
+        return "replay"
+
+    def _call(self, prompt: str, stop: Any = None, run_manager: Any = None, **kwargs: Any) -> str:
+        return next(said[0] for question, said in self.written.items() if question in prompt)
+
+
 def _hybrid(material: Material, client: QdrantClient) -> Built:
     client.create_collection(
         "docs",
@@ -109,9 +134,10 @@ def _hybrid(material: Material, client: QdrantClient) -> Built:
     return _retrieving(lambda number: store.as_retriever(search_kwargs={"k": number}))
 
 
-def _dense_store(material: Material) -> QdrantVectorStore:
+def _dense_store(material: Material, embeddings: Embeddings | None = None) -> QdrantVectorStore:
+    chosen = Known(material) if embeddings is None else embeddings
     return QdrantVectorStore.from_documents(
-        _documents(material), Known(material), location=":memory:", collection_name="docs"
+        _documents(material), chosen, location=":memory:", collection_name="docs"
     )
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from llama_index.core import StorageContext, VectorStoreIndex
+from llama_index.core.llms import CompletionResponse, CompletionResponseGen, CustomLLM, LLMMetadata
 from llama_index.core.schema import TextNode
 from llama_index.core.vector_stores.types import VectorStoreQueryMode
 from llama_index.embeddings.huggingface import HuggingFaceEmbedding
@@ -75,6 +76,63 @@ def llama_index_fusion(material: Material) -> Built:
         )
 
     return _retrieving(retriever)
+
+
+def llama_index_hyde(material: Material) -> Built:
+    """Dense search by the mean of a hypothesis and the question."""
+    from llama_index.core.indices.query.query_transform import HyDEQueryTransform
+
+    transform = HyDEQueryTransform(llm=Replay(written=dict(material.hypotheses)), include_original=True)
+    index = _index(material, QdrantVectorStore("docs", client=QdrantClient(":memory:")))
+    retrievers: dict[int, BaseRetriever] = {}
+
+    def search(question: str, number: int) -> list[str]:
+        if number not in retrievers:
+            retrievers[number] = index.as_retriever(similarity_top_k=number)
+        return [each.node.metadata["id"] for each in retrievers[number].retrieve(transform.run(question))]
+
+    return Built(search)
+
+
+def llama_index_rerank(material: Material) -> Built:
+    """The cross-encoder as a node postprocessor."""
+    from llama_index.core.postprocessor import SentenceTransformerRerank
+    from llama_index.core.schema import NodeWithScore
+
+    rerankers: dict[int, SentenceTransformerRerank] = {}
+
+    def rank(question: str, texts: Sequence[str], number: int) -> list[int]:
+        if number not in rerankers:
+            rerankers[number] = SentenceTransformerRerank(model=material.cross_encoder, top_n=number)
+        nodes = [
+            NodeWithScore(node=TextNode(text=text, metadata={"at": at}, excluded_embed_metadata_keys=["at"]))
+            for at, text in enumerate(texts)
+        ]
+        ranked = rerankers[number].postprocess_nodes(nodes, query_str=question)
+        return [each.node.metadata["at"] for each in ranked]
+
+    return Built(rank=rank)
+
+
+class Replay(CustomLLM):
+    """A language model that says the first hypothesis written for the question in its prompt."""
+
+    written: dict[str, list[str]]
+
+    @property
+    def metadata(self) -> LLMMetadata:
+        """Its name."""
+        return LLMMetadata(model_name="replay")
+
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+        """The hypothesis."""
+        return CompletionResponse(
+            text=next(said[0] for question, said in self.written.items() if question in prompt)
+        )
+
+    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
+        """The hypothesis at once."""
+        yield self.complete(prompt, formatted, **kwargs)
 
 
 def _index(material: Material, store: QdrantVectorStore) -> VectorStoreIndex:

@@ -1,7 +1,7 @@
 """One contender in a process of its own, which does what it is told line by line; started by `benchmarks.peers`.
 
-Every line in is a JSON object: `{"questions": [...], "number": k, "at_once": n}`. The line out has the ids for each
-question, the seconds that each took, and the seconds of all together. The first line out tells how long the imports and the
+Every line in is a JSON object: `{"questions": [...], "number": k, "at_once": n}`, for a reranker with `"texts"`, a list for each
+question. The line out has the ids (or places) for each question, the seconds that each took, and the seconds of all together. The first line out tells how long the imports and the
 building took, and how much memory the process holds.
 """
 
@@ -12,12 +12,17 @@ import json
 import os
 import sys
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 from benchmarks.peers.contenders import ALL, Built
 from benchmarks.peers.material import read
+
+Call: TypeAlias = Callable[[], Any]
+AsyncCall: TypeAlias = Callable[[], Awaitable[Any]]
 
 
 def main() -> None:
@@ -28,45 +33,58 @@ def main() -> None:
     _say(out, {"build": time.perf_counter() - began, "memory": _resident()})
     for line in sys.stdin:
         asked = json.loads(line)
-        if asked["at_once"] == 1:
-            said = _one_by_one(built, asked["questions"], asked["number"])
-        else:
-            said = _together(built, asked["questions"], asked["number"], asked["at_once"])
+        calls, acalls = _calls(built, asked)
+        at_once = asked["at_once"]
+        said = _one_by_one(calls) if at_once == 1 else _together(calls, acalls, at_once)
         _say(out, {**said, "memory": _resident()})
 
 
-def _one_by_one(built: Built, questions: list[str], number: int) -> dict[str, Any]:
+def _calls(built: Built, asked: dict[str, Any]) -> tuple[list[Call], list[AsyncCall] | None]:
+    """What is asked, as calls without arguments."""
+    number, questions = asked["number"], asked["questions"]
+    if "texts" in asked:
+        pairs = list(zip(questions, asked["texts"], strict=True))
+        return (
+            [partial(built.rank, question, texts, number) for question, texts in pairs],  # type: ignore[arg-type]
+            None if built.arank is None else [partial(built.arank, *pair, number) for pair in pairs],
+        )
+    return (
+        [partial(built.search, question, number) for question in questions],  # type: ignore[arg-type]
+        None if built.asearch is None else [partial(built.asearch, each, number) for each in questions],
+    )
+
+
+def _one_by_one(calls: Sequence[Call]) -> dict[str, Any]:
     seconds, ids = [], []
-    for question in questions:
+    for call in calls:
         began = time.perf_counter()
-        ids.append(built.search(question, number))
+        ids.append(call())
         seconds.append(time.perf_counter() - began)
-    return {"ids": ids, "seconds": seconds, "wall": sum(seconds)}
+    return {"ids": ids, "seconds": seconds}
 
 
-def _together(built: Built, questions: list[str], number: int, at_once: int) -> dict[str, Any]:
+def _together(calls: Sequence[Call], acalls: Sequence[AsyncCall] | None, at_once: int) -> dict[str, Any]:
     """The better of so many threads and, where the tool has it, so many coroutines."""
     began = time.perf_counter()
     with ThreadPoolExecutor(at_once) as pool:
-        ids = list(pool.map(lambda question: built.search(question, number), questions))
+        ids = [future.result() for future in [pool.submit(call) for call in calls]]
     walls = {"threads": time.perf_counter() - began}
-    if built.asearch is not None:
+    if acalls is not None:
         began = time.perf_counter()
-        ids = asyncio.run(_gathered(built.asearch, questions, number, at_once))
+        ids = asyncio.run(_gathered(acalls, at_once))
         walls["coroutines"] = time.perf_counter() - began
     best = min(walls, key=walls.__getitem__)
     return {"ids": ids, "wall": walls[best], "how": best}
 
 
-async def _gathered(search: Any, questions: list[str], number: int, at_once: int) -> list[list[str]]:
+async def _gathered(calls: Sequence[AsyncCall], at_once: int) -> list[Any]:
     gate = asyncio.Semaphore(at_once)
 
-    async def one(question: str) -> list[str]:
+    async def one(call: AsyncCall) -> Any:
         async with gate:
-            found: list[str] = await search(question, number)
-            return found
+            return await call()
 
-    return await asyncio.gather(*(one(question) for question in questions))
+    return await asyncio.gather(*(one(call) for call in calls))
 
 
 def _apart() -> IO[str]:

@@ -1,0 +1,58 @@
+"""The tables as a page of Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.tables import machine
+
+_HEAD = """# Results against other tools
+
+Written by
+
+```console
+$ {command}
+```
+
+on {machine}. {doc}
+
+"Setting" says how each tool was set up: at the best its documentation has for the task. Rows of one table ran in turns on one
+machine, so compare rows, not absolute figures. Where another tool wins, its row says so.
+"""
+
+
+def write(file: Path, results: Sequence[Mapping[str, Any]]) -> None:
+    """Write the page.
+
+    Args:
+        file: Where it goes.
+        results: The tables and notes of a report, in order.
+    """
+    import benchmarks.peers.__main__ as command
+
+    doc = " ".join((command.__doc__ or "").split("\n\n", 1)[1].split())
+    parts = [
+        _HEAD.format(
+            command=f"make peers  # python -m benchmarks.peers --write docs/{file.name}",
+            machine=machine(),
+            doc=doc,
+        )
+    ]
+    parts += [_table(result) if "title" in result else f"{result['note']}\n" for result in results]
+    file.write_text("\n".join(parts), encoding="utf-8")
+
+
+def _table(result: Mapping[str, Any]) -> str:
+    columns = result["columns"]
+    lines = [f"## {result['title']}", "", _line(columns), _line(["---"] * len(columns))]
+    lines += [_line(row) for row in result["rows"]]
+    if result["note"]:
+        lines += ["", result["note"][0].upper() + result["note"][1:] + "."]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: Sequence[Any]) -> str:
+    shown = (f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in cells)
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in shown)} |"
