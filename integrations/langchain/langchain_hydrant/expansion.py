@@ -1,0 +1,67 @@
+"""Query expansion as a Runnable: `hyde | retriever`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from langchain_core.runnables import RunnableConfig, RunnableSerializable
+from pydantic import ConfigDict
+from typing_extensions import override
+
+from hydrant import Hyde, Query, Stage
+from langchain_hydrant._arguments import Seconds
+from langchain_hydrant._query import ExpandedQuery
+from langchain_hydrant._tracing import asearch, search
+from langchain_hydrant.generator import as_llm
+
+if TYPE_CHECKING:
+    from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
+
+
+class HydeExpander(RunnableSerializable[str, ExpandedQuery]):
+    """Expands a question: `HydeExpander.from_llm(llm) | HydrantRetriever(pipeline=docs.retriever())`.
+
+    Where the language model fails, the question goes on as it was, and the log says why. Inside a pipeline,
+    `Hyde(llm) >> docs.retriever()` does the same with one deadline for both, and says on every document what failed.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    expansion: Stage
+    """`hydrant.Hyde(...)`, or another expansion such as `hydrant.MultiQuery(...)`; several joined with `>>`."""
+
+    deadline: Seconds | None = None
+    """Seconds it may take."""
+
+    @classmethod
+    def from_llm(cls, llm: Any, *, deadline: float | None = None, **settings: Any) -> Self:
+        """HyDE with a language model.
+
+        Args:
+            llm: A LangChain chat model or language model, or any Runnable around one; or a `hydrant.TextGenerator`.
+            deadline: Seconds it may take.
+            **settings: Settings of `hydrant.Hyde`, such as `hypotheses` and `prompt`.
+        """
+        return cls(expansion=Hyde(as_llm(llm), **settings), deadline=deadline)
+
+    @override
+    def invoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> ExpandedQuery:
+        """Expand a question."""
+        return self._call_with_config(self._expand, input, config, run_type="chain", **kwargs)
+
+    @override
+    async def ainvoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> ExpandedQuery:
+        """Expand a question, without blocking the event loop."""
+        return await self._acall_with_config(self._aexpand, input, config, run_type="chain", **kwargs)
+
+    def _expand(self, question: str, run_manager: CallbackManagerForChainRun) -> ExpandedQuery:
+        asked = _query(question)
+        return ExpandedQuery(search(self.expansion, asked, run_manager.get_child(), self.deadline).query)
+
+    async def _aexpand(self, question: str, run_manager: AsyncCallbackManagerForChainRun) -> ExpandedQuery:
+        found = await asearch(self.expansion, _query(question), run_manager.get_child(), self.deadline)
+        return ExpandedQuery(found.query)
+
+
+def _query(question: str) -> Query:
+    return question.query if isinstance(question, ExpandedQuery) else Query(question)

@@ -1,0 +1,184 @@
+"""Hydrant's rerankers for documents, whoever found them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from langchain_core.callbacks import AsyncCallbackManager, CallbackManager, Callbacks
+from langchain_core.documents import BaseDocumentCompressor, Document
+from langchain_core.runnables import RunnableConfig, RunnableSerializable
+from pydantic import ConfigDict, model_validator
+from typing_extensions import override
+
+from hydrant import Hit, Query, SearchResult, SearchState, Stage
+from hydrant.errors import InputError
+from langchain_hydrant._arguments import Count, Seconds, check_known
+from langchain_hydrant._convert import document_of, found, hits_of, own_metadata
+from langchain_hydrant._query import ExpandedQuery
+from langchain_hydrant._tracing import asearch, search
+
+if TYPE_CHECKING:
+    from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
+
+Reranking: TypeAlias = Mapping[str, Any]
+_INPUT = ("documents", "query")
+
+
+class HydrantReranker(BaseDocumentCompressor, RunnableSerializable[Reranking, list[Document]]):
+    """Ranks documents with a Hydrant reranker.
+
+    As a compressor:
+
+        ContextualCompressionRetriever(base_compressor=HydrantReranker(reranker=...), base_retriever=retriever)
+
+    and as a Runnable:
+
+        {"documents": retriever, "query": RunnablePassthrough()} | HydrantReranker(reranker=...)
+
+    Documents are copied, never changed; ids stay, and none is lost but those that `top_n` or a threshold of the reranker's
+    cuts off. Where the reranker fails they keep the order they came in, and `_hydrant["degraded"]` says so. Scores are as
+    `HydrantRetriever` describes; those of a `HydrantRetriever` before it are kept.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    reranker: Stage
+    """A reranker, or several stages that rank joined with `>>`."""
+
+    top_n: Count | None = None
+    """How many documents go on; None leaves it to the reranker."""
+
+    deadline: Seconds | None = None
+    """Seconds until there must be an answer."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, given: Any) -> Any:
+        if isinstance(given, Mapping):
+            check_known(given, cls.model_fields, cls.__name__)
+        return given
+
+    @override
+    def compress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+    ) -> Sequence[Document]:
+        """The documents in their new order.
+
+        Args:
+            documents: The documents, in any order.
+            query: What they are to answer.
+            callbacks: Who hears of it.
+
+        Raises:
+            EmptyQuery: The query is blank.
+        """
+        manager = CallbackManager.configure(callbacks)
+        return self._rerank(documents, query, manager)
+
+    @override
+    async def acompress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+    ) -> Sequence[Document]:
+        """As `compress_documents`, without blocking the event loop."""
+        manager = AsyncCallbackManager.configure(callbacks)
+        return await self._arerank(documents, query, manager)
+
+    @override
+    def invoke(self, input: Reranking, config: RunnableConfig | None = None, **kwargs: Any) -> list[Document]:
+        """The documents in their new order.
+
+        Args:
+            input: `{"documents": [...], "query": "..."}`.
+            config: The config.
+            **kwargs: None are known.
+
+        Raises:
+            InputError: The input has other keys.
+            EmptyQuery: The query is blank.
+        """
+        return self._call_with_config(self._invoke, input, config, run_type="chain", **kwargs)
+
+    @override
+    async def ainvoke(
+        self, input: Reranking, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> list[Document]:
+        """As `invoke`, without blocking the event loop."""
+        return await self._acall_with_config(self._ainvoke, input, config, run_type="chain", **kwargs)
+
+    def _invoke(self, given: Reranking, run_manager: CallbackManagerForChainRun) -> list[Document]:
+        return self._rerank(*read_input(given), run_manager.get_child())
+
+    async def _ainvoke(
+        self, given: Reranking, run_manager: AsyncCallbackManagerForChainRun
+    ) -> list[Document]:
+        return await self._arerank(*read_input(given), run_manager.get_child())
+
+    def _rerank(self, documents: Sequence[Document], query: str, manager: CallbackManager) -> list[Document]:
+        hits = hits_of(documents)
+        if not hits:
+            return []
+        result = search(Given(hits) >> self.reranker, self._query(query), manager, self.deadline)
+        return _reordered(documents, hits, result)
+
+    async def _arerank(
+        self, documents: Sequence[Document], query: str, manager: AsyncCallbackManager
+    ) -> list[Document]:
+        hits = hits_of(documents)
+        if not hits:
+            return []
+        result = await asearch(Given(hits) >> self.reranker, self._query(query), manager, self.deadline)
+        return _reordered(documents, hits, result)
+
+    def _query(self, query: str) -> Query:
+        # An expanded query is reranked by what the user asked.
+        text = query.query.text if isinstance(query, ExpandedQuery) else query
+        return Query(text, limit=self.top_n)
+
+
+class Given(Stage):
+    """Hands on hits that were found elsewhere.
+
+    Args:
+        hits: The hits, best first.
+    """
+
+    name = "documents"
+    required = True
+
+    def __init__(self, hits: Sequence[Hit]) -> None:
+        self._hits = tuple(hits)
+
+    def flow(self, state: SearchState) -> Generator[Any, Any, SearchState]:
+        """The hits."""
+        yield from ()
+        return state.with_hits(self._hits)
+
+
+def read_input(given: Reranking) -> tuple[Sequence[Document], str]:
+    """The documents and the query of a Runnable's input.
+
+    Raises:
+        InputError: It has other keys.
+    """
+    if not isinstance(given, Mapping) or set(given) != set(_INPUT):
+        seen = sorted(given) if isinstance(given, Mapping) else given
+        msg = f"the input must be {{'documents': [...], 'query': '...'}}, got {seen!r}"
+        raise InputError(msg)
+    return given["documents"], given["query"]
+
+
+def _reordered(documents: Sequence[Document], hits: Sequence[Hit], result: SearchResult) -> list[Document]:
+    # Two documents may have the same id, the same text, or neither: the passage object itself tells them apart.
+    places = {id(hit.passage): place for place, hit in enumerate(hits)}
+    ordered = []
+    for hit in result.hits:
+        place = places.get(id(hit.passage))
+        if place is None:
+            # A stage of somebody else's that makes new passages.
+            ordered.append(document_of(hit, result.degraded))
+            continue
+        document = documents[place]
+        metadata = found(own_metadata(document), hit, result.degraded)
+        ordered.append(document.model_copy(update={"metadata": metadata}))
+    return ordered
