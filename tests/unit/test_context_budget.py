@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 
 import pytest
@@ -174,7 +175,7 @@ def test_chunks_of_one_text_become_that_text_again(text, cuts, overlap, random):
     places = sorted({0, len(text), *(min(cut, len(text)) for cut in cuts)})
     chunks = [
         (max(0, start - overlap), end)
-        for start, end in zip(places, places[1:], strict=False)
+        for start, end in itertools.pairwise(places)
         if text[max(0, start - overlap) : end].strip()
     ]
     hits = [

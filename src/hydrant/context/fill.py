@@ -6,10 +6,12 @@ there; the packer counts the whole text and comes back with a little more or les
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import pstdev
 
 from hydrant.context.cuts import beginning
 from hydrant.context.duplicates import Seen, Shingles, shingles_of
@@ -126,29 +128,26 @@ class WholePassages(Filling):
     ) -> tuple[Piece | None, int]:
         """What of a hit goes into the room, and what it costs."""
         near = self._neighbours(candidate, chosen)
+        frame = 0 if near else self._costs.frame(candidate)
         whole = Piece.whole(candidate)
-        ((start, end),) = whole.ranges
+        start, end = _unshared(candidate, near, *whole.ranges[0])
         if end - start <= room * _CHARACTERS_A_TOKEN:
-            cost = self._costs.text(_unshared(candidate, near, start, end))
-            cost += 0 if near else self._costs.frame(candidate)
+            cost = frame + self._costs.text(candidate.text[start:end])
             if cost <= room:
                 return whole, cost
-        if near:
-            # Its beginning or its end is shown already.
-            return None, 0
-        return self._cut(candidate, start, room, least)
-
-    def _cut(self, candidate: Candidate, start: int, room: int, least: int) -> tuple[Piece | None, int]:
-        frame = self._costs.frame(candidate) + self._costs.mark
-        room -= frame
-        if room <= least:
-            return None, 0
-        text = candidate.text[start : start + room * _CHARACTERS_A_TOKEN]
-        count = self._costs.text
-        part = beginning(text, lambda part: count(part) <= room, lambda part: count(part) >= least)
+        frame += self._costs.mark
+        part = self._beginning(candidate.text[start:end], room - frame, least)
         if part is None:
             return None, 0
-        return Piece(candidate, ((start, start + len(part)),)), frame + count(part)
+        return Piece(candidate, ((start, start + len(part)),)), frame + self._costs.text(part)
+
+    def _beginning(self, text: str, room: int, least: int) -> str | None:
+        """As much of the beginning of a text as fits; None where that is too little."""
+        if room <= least:
+            return None
+        count = self._costs.text
+        text = text[: room * _CHARACTERS_A_TOKEN]
+        return beginning(text, lambda part: count(part) <= room, lambda part: count(part) >= least)
 
     def _neighbours(self, candidate: Candidate, chosen: Sequence[Piece]) -> list[Candidate]:
         if not self._rules.merge or candidate.start is None:
@@ -166,7 +165,11 @@ class WholePassages(Filling):
 
 
 class Sentences(Filling):
-    """The sentences nearest to the query, whichever passages they are from.
+    """The sentences nearest to the query, of whatever passages, those of the best passages first.
+
+    By their similarity alone they would be worse than whole passages, since the ranking of the hits knows more. So from a
+    sentence's similarity, in standard deviations from the mean, the binary logarithm of its hit's rank is taken off
+    (`python -m benchmarks.context --only answers`).
 
     Args:
         candidates: The hits, best first.
@@ -193,15 +196,16 @@ class Sentences(Filling):
             else:
                 seen.add(shingles)
                 self._kept.append(candidate)
-        ranked = [
-            (-span.score, candidate.rank, span.start, candidate, span)
+        offered = [
+            (candidate, span)
             for candidate in self._kept
             for span in spans.get(candidate.rank, ())
             if 0 <= span.start < span.end <= len(candidate.text)
         ]
-        self._ranked = [
-            (candidate, span) for *_, candidate, span in sorted(ranked, key=lambda each: each[:3])
-        ]
+        spread = pstdev([span.score for _, span in offered]) if offered else 1.0
+        self._ranked = sorted(
+            offered, key=lambda each: math.log2(1 + each[0].rank) - each[1].score / (spread or 1.0)
+        )
 
     def fill(self, room: int) -> Filled:
         """As many as fit, each text once."""
@@ -230,16 +234,15 @@ def _touch(one: Candidate, other: Candidate) -> bool:
     return follows(one, other) if one.start <= other.start else follows(other, one)
 
 
-def _unshared(candidate: Candidate, near: Sequence[Candidate], start: int, end: int) -> str:
-    """The part of a text that its neighbours do not show."""
-    base = candidate.start
-    for other in near if base is not None else ():
-        if other.start is not None and base is not None:
-            if other.start <= base:
-                start = max(start, min(other.end - base, end))
-            else:
-                end = min(end, max(other.start - base, start))
-    return candidate.text[start:end]
+def _unshared(candidate: Candidate, near: Sequence[Candidate], start: int, end: int) -> tuple[int, int]:
+    """The part of a text, from `start` to `end`, that its neighbours do not show."""
+    base = candidate.start or 0
+    for other in near:
+        if (other.start or 0) <= base:
+            start = max(start, min(other.end - base, end))
+        else:
+            end = min(end, max((other.start or 0) - base, start))
+    return start, end
 
 
 def _joined(text: str, ranges: Sequence[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

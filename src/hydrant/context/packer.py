@@ -35,8 +35,8 @@ class ContextPacker(Stage):
             tokens or their number. For OpenAI's encodings the tables that the package bpe-openai carries are used where
             it is installed (the extra `offline`), else those that tiktoken fetches; where there are neither, bytes are
             counted, which are never fewer than tokens, and `result.degraded` says so.
-        extract: "sentences" shows, where not everything fits, only the sentences nearest to the query, of whatever hits,
-            in the order in which they stand and with a mark where something was left out. None shows whole passages.
+        extract: "sentences" shows, where not everything fits, only the sentences nearest to the query, those of better hits
+            first, in the order in which they stand and with a mark where something was left out. None shows whole passages.
         encoder: What compares sentences with the query: an encoder, or a collection, whose dense encoder is taken. None takes
             the spans that a `Localiser` before it left on the hits.
         threshold: The least score of a sentence that is shown, on the encoder's scale (a cosine for dense vectors); with it
