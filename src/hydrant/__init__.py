@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from hydrant.evaluate.experiment import Experiment as Experiment
     from hydrant.evaluate.experiment import System as System
     from hydrant.evaluate.judgments import Run as Run
+    from hydrant.evaluate.make_set import SetMaker as SetMaker
     from hydrant.evaluate.report import Report as Report
     from hydrant.evaluate.tasks import Task as Task
+    from hydrant.evaluate.tune import Tuner as Tuner
     from hydrant.expand.base import LlmExpansion as LlmExpansion
     from hydrant.expand.family import ContextQuery as ContextQuery
     from hydrant.expand.family import Keywords as Keywords
@@ -193,6 +195,7 @@ _HOMES = {
     "SearchState": "hydrant.types",
     "SingleSampleGenerator": "hydrant.generate.single",
     "Span": "hydrant.types_context",
+    "SetMaker": "hydrant.evaluate.make_set",
     "SparseEncoder": "hydrant.encode.sparse",
     "Stage": "hydrant.pipeline",
     "StageScore": "hydrant.types",
@@ -203,6 +206,7 @@ _HOMES = {
     "Top": "hydrant.rerank.base",
     "TournamentReranker": "hydrant.rerank.tournament",
     "TransformersGenerator": "hydrant.generate.local_transformers",
+    "Tuner": "hydrant.evaluate.tune",
     "Turn": "hydrant.types",
     "Usage": "hydrant.types",
     "ViewEncoder": "hydrant.encode.views",

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from hydrant import __version__
-from hydrant.cli import demo, index, info, search
+from hydrant.cli import demo, eval, index, info, make_eval, search, tune  # noqa: A004  named as the command
 
 _HELP = """Retrieval for RAG on Qdrant: index text, search it by meaning and by words.
 
@@ -63,7 +63,7 @@ app = Program(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-for command in (index, search, info, demo):
+for command in (index, search, info, eval, tune, make_eval, demo):
     command.register(app)
 
 

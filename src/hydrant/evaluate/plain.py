@@ -28,14 +28,23 @@ def written(report: Report, path: Path) -> str:
     Raises:
         ConfigurationError: It names none.
     """
+    check_file(path)
     if path.suffix == ".md":
         return report.markdown()
     if path.suffix == ".html":
         return report.html()
-    if path.suffix == ".json":
-        return json.dumps(report.json(), indent=1, ensure_ascii=False) + "\n"
-    msg = f"a report's file must end in one of {list(_SUFFIXES)}, got {str(path)!r}"
-    raise ConfigurationError(msg)
+    return json.dumps(report.json(), indent=1, ensure_ascii=False) + "\n"
+
+
+def check_file(path: Path) -> None:
+    """Refuse a file whose ending names no format, before anything is measured.
+
+    Raises:
+        ConfigurationError: See above.
+    """
+    if path.suffix not in _SUFFIXES:
+        msg = f"a report's file must end in one of {list(_SUFFIXES)}, got {str(path)!r}"
+        raise ConfigurationError(msg)
 
 
 def _task(task: TaskResult) -> dict[str, Any]:

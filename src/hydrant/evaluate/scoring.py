@@ -14,7 +14,7 @@ from hydrant.evaluate.matching import Matcher
 from hydrant.evaluate.metrics import Values, mean, parse_metrics, per_question
 from hydrant.evaluate.outcome import Found, Latency, Outcome
 from hydrant.evaluate.report import Comparison, Measured, Settings, TaskResult
-from hydrant.evaluate.significance import Scores, chance, holm, interval_of_mean
+from hydrant.evaluate.significance import Scores, chance, chances, holm, interval_of_mean, intervals_of_means
 from hydrant.evaluate.tasks import Task
 from hydrant.types import Usage
 
@@ -154,16 +154,23 @@ def _comparisons(
     else:
         base = next(each for each in measured if each.name == settings.baseline)
         pairs = [(each, base) for each in measured if each is not base]
+    if not pairs:
+        return
+    draws = {"resamples": settings.resamples, "seed": settings.seed}
     for metric in metrics:
-        tested = [_test(one.array(metric), other.array(metric), settings) for one, other in pairs]
-        for (one, other), p, adjusted in zip(pairs, tested, holm(tested), strict=True):
-            differences = one.array(metric) - other.array(metric)
-            interval = interval_of_mean(differences, resamples=settings.resamples, seed=settings.seed)
-            yield Comparison(metric, one.name, other.name, float(differences.mean()), interval, p, adjusted)
-
-
-def _test(one: Scores, other: Scores, settings: Settings) -> float:
-    return chance(one, other, resamples=settings.resamples, seed=settings.seed)
+        differences = np.array([one.array(metric) - other.array(metric) for one, other in pairs])
+        tested = chances(differences, **draws)
+        intervals = intervals_of_means(differences, **draws)
+        for position, (one, other) in enumerate(pairs):
+            yield Comparison(
+                metric,
+                one.name,
+                other.name,
+                float(differences[position].mean()),
+                intervals[position],
+                tested[position],
+                holm(tested)[position],
+            )
 
 
 def _lowered(contender: Contender, scorer: Scorer, settings: Settings) -> Iterable[str]:

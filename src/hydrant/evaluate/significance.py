@@ -7,8 +7,9 @@ on comparing more than two systems; Holm, "A simple sequentially rejective multi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,8 @@ CONFIDENCE = 0.95
 _TINY = 1e-12
 # How many random numbers are held at a time.
 _CHUNK = 2_000_000
+# Up to how many of them are kept for the next call, which mostly needs the same ones (2 bytes each).
+_CACHED = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +51,22 @@ def chance(one: Scores, other: Scores, *, resamples: int = RESAMPLES, seed: int 
     Raises:
         ConfigurationError: The questions are not the same.
     """
-    differences = _differences(one, other)
-    if not differences.any():
-        return 1.0
-    observed = abs(float(differences.mean()))
+    return chances(_differences(one, other)[np.newaxis], resamples=resamples, seed=seed)[0]
+
+
+def chances(differences: Scores, *, resamples: int = RESAMPLES, seed: int = 0) -> list[float]:
+    """As `chance`, for several rows of differences on the same questions, all with the same tosses."""
+    if len(differences) == 0:
+        return []
+    questions = differences.shape[1]
+    observed = np.abs(differences.mean(axis=1))
     random = np.random.default_rng(seed)
-    as_extreme = 0
-    for size in _chunks(resamples, differences.size):
-        signs = random.integers(0, 2, size=(size, differences.size), dtype=np.int8) * 2.0 - 1.0
-        as_extreme += int((np.abs(signs @ differences) / differences.size >= observed - _TINY).sum())
-    return (as_extreme + 1) / (resamples + 1)
+    as_extreme = np.zeros(len(differences), dtype=np.int64)
+    for size in _chunks(resamples, questions):
+        signs = random.integers(0, 2, size=(size, questions), dtype=np.int8) * 2.0 - 1.0
+        means = np.abs(signs @ differences.T) / questions
+        as_extreme += (means >= observed - _TINY).sum(axis=0)
+    return [(int(count) + 1) / (resamples + 1) for count in as_extreme]
 
 
 def interval_of_mean(values: Scores, *, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
@@ -68,18 +77,18 @@ def interval_of_mean(values: Scores, *, resamples: int = RESAMPLES, seed: int = 
         resamples: How many times to draw as many questions with replacement.
         seed: Makes it repeatable.
     """
-    if values.size == 0:
-        return Interval(0.0, 0.0)
-    random = np.random.default_rng(seed)
-    means = np.concatenate(
-        [
-            values[random.integers(0, values.size, size=(size, values.size))].mean(axis=1)
-            for size in _chunks(resamples, values.size)
-        ]
-    )
+    return intervals_of_means(values[np.newaxis], resamples=resamples, seed=seed)[0]
+
+
+def intervals_of_means(rows: Scores, *, resamples: int = RESAMPLES, seed: int = 0) -> list[Interval]:
+    """As `interval_of_mean`, for several rows of values of the same questions, all with the same draws."""
+    if rows.shape[1] == 0:
+        return [Interval(0.0, 0.0)] * len(rows)
+    questions = rows.shape[1]
+    means = np.concatenate([counts @ rows.T / questions for counts in _draws(questions, resamples, seed)])
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(means, [tail, 1 - tail])
-    return Interval(float(low), float(high))
+    ends = np.quantile(means, [tail, 1 - tail], axis=0)
+    return [Interval(float(low), float(high)) for low, high in ends.T]
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -94,6 +103,28 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[position]))
         adjusted[position] = highest
     return adjusted
+
+
+def _draws(questions: int, resamples: int, seed: int) -> Iterator[Scores]:
+    """How often each question is drawn, draw by draw, in chunks: one product with it then serves many rows of values."""
+    if questions * resamples <= _CACHED:
+        kept = _kept_draws(questions, resamples, seed)
+        for start in range(0, resamples, _CHUNK // questions + 1):
+            yield kept[start : start + _CHUNK // questions + 1].astype(np.float64)
+        return
+    random = np.random.default_rng(seed)
+    for size in _chunks(resamples, questions):
+        yield _drawn(random, questions, size).astype(np.float64)
+
+
+@lru_cache(maxsize=2)
+def _kept_draws(questions: int, resamples: int, seed: int) -> npt.NDArray[np.uint16]:
+    return _drawn(np.random.default_rng(seed), questions, resamples)
+
+
+def _drawn(random: np.random.Generator, questions: int, size: int) -> npt.NDArray[np.uint16]:
+    # A question is drawn about once; 65,535 times is out of the question.
+    return random.multinomial(questions, np.full(questions, 1 / questions), size=size).astype(np.uint16)
 
 
 def _differences(one: Scores, other: Scores) -> Scores:
