@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 from qdrant_client import QdrantClient
 
 from hydrant import EdgeClient
+
+# The helpers beside the tests are modules, not tests.
+sys.path.insert(0, str(Path(__file__).parent))
 
 # An engine of `:memory:` syncs every file it makes to the disk; on a disk of memory that costs next to nothing.
 _MEMORY = "/dev/shm"

@@ -7,6 +7,7 @@ assert search.run("a question", deadline=0.5).degraded[0].stage == "hyde"
 
 from __future__ import annotations
 
+from hydrant.testing.conformance import StageConformance
 from hydrant.testing.encoders import HashEncoder, HashLateEncoder
 from hydrant.testing.generators import (
     ChattyGenerator,
@@ -30,4 +31,5 @@ __all__ = [
     "OracleGenerator",
     "ScriptedGenerator",
     "SlowGenerator",
+    "StageConformance",
 ]
