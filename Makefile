@@ -32,7 +32,7 @@ long: $(VENV)/.installed  ## The tests in their long form: more kills, more exam
 	HYDRANT_LONG=1 $(BIN)/pytest -q --timeout 3600
 
 docs: $(VENV)/.installed  ## Build the site of documents into site/; any broken link fails
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: $(VENV)/.installed  ## Every measurement of benchmarks/README.md (takes long)
 	$(BIN)/python -m benchmarks
