@@ -89,7 +89,7 @@ def test_the_model_sees_the_list_with_its_duplicates_and_each_passage_comes_out_
 
 def test_without_a_model_places_and_votes_rank():
     search = found({"dense": [1, 2, 3], "sparse": [3, 1, 4]}, count=7) >> VoteReranker(size=6)
-    # 1: 1 + 1/4, 3: 1/2 + 1/5, 2: 1/3, 4: 1/6, and those outside the list as they were.
+    # 1 and 3 have two votes each; those outside the list stay as they were.
     assert ids(search.run(QUERY)) == [1, 3, 2, 4, 0, 5, 6]
     assert search.run(QUERY).usage == {}
 

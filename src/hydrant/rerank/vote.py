@@ -20,6 +20,8 @@ from hydrant.types import Hit, Query
 
 # What a retriever calls the ranking that it made of its sources'.
 _FUSED = "fusion"
+# As in reciprocal rank fusion; the bare reciprocal lets a first place outweigh any agreement, and ranks worse on every set.
+_SMOOTHING = 60
 
 
 @dataclass(kw_only=True, unsafe_hash=True)
@@ -28,8 +30,8 @@ class VoteReranker(Reranker):
 
     The rankings are interleaved, each cut to its share of `size`, duplicates kept: where a passage stands says how well it was
     ranked, how often says how many agree. A listwise model ranks that list once; a passage's place is the best of its
-    places. "Vote-in-Context" (arXiv 2511.01617). Without a model the votes alone rank: by the sum of the reciprocals of a
-    passage's places in the list. Passages outside the list follow in the order they had. Scores are reciprocal ranks.
+    places. "Vote-in-Context" (arXiv 2511.01617). Without a model the votes alone rank: by the sum over a passage's places in the
+    list of 1 / (60 + place). Passages outside the list follow in the order they had. Scores are reciprocal ranks.
 
     The rankings are those that earlier stages left on the hits (`hit.stages`): of a retriever with `explain=True`, or whose fusion
     keeps them, and of rerankers. Hits without any are taken as one ranking, in the order they have.
@@ -135,10 +137,10 @@ def interleaved(rankings: Sequence[Sequence[int]], size: int) -> list[int]:
 
 
 def _by_votes(ballot: Sequence[int]) -> list[int]:
-    """Those in the list, by the sum of the reciprocals of their places in it."""
+    """Those in the list, by the sum of their votes: each counts a little less the further down it stands."""
     votes: dict[int, float] = {}
     for place, each in enumerate(ballot, 1):
-        votes[each] = votes.get(each, 0.0) + 1 / place
+        votes[each] = votes.get(each, 0.0) + 1 / (_SMOOTHING + place)
     return sorted(votes, key=lambda each: -votes[each])
 
 
