@@ -45,10 +45,15 @@ class TestCrossEncoderThatStopsEarly(StageConformance):
         return CrossEncoderReranker(SharedWords(most=1), top_n=top_n)
 
 
+@pytest.fixture(scope="module")
+def small_model(tmp_path_factory):
+    return cross_encoder(tmp_path_factory.mktemp("cross"))
+
+
 class TestCrossEncoderOfTorch(StageConformance):
-    @pytest.fixture(autouse=True, scope="class")
-    def model(self, tmp_path_factory):
-        type(self).folder = cross_encoder(tmp_path_factory.mktemp("cross"))
+    @pytest.fixture(autouse=True)
+    def _model(self, small_model):
+        self.folder = small_model
 
     def stage(self, top_n=None):
         return CrossEncoderReranker(self.folder, top_n=top_n, scale="probability")
