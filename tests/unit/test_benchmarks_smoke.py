@@ -86,3 +86,13 @@ def test_ingest_measures_the_model_and_the_indexer_on_the_same_passages(benchmar
     rows = benchmark("ingest", "--quick", "--number", "6", "--only", "encoder")[0]["rows"]
     assert rows[0][:2] == ["manual", 6]
     assert float(rows[0][4]) > 0
+
+
+def test_packing_stays_within_its_budget_and_skips_what_is_not_there(benchmark, tmp_path):
+    results = benchmark("context", "--quick", "--data", str(tmp_path / "nowhere"))
+    for row in results[0]["rows"]:
+        assert 7000 < row[2] <= 8000
+        assert 0 < float(row[3]) <= float(row[4])
+        assert float(row[5]) <= float(row[6])
+    assert results[1]["note"].startswith("skipped answers in the budget: ")
+    assert results[2]["note"].startswith("skipped cookbook-docs/test: ")

@@ -106,6 +106,7 @@ class WholePassages(Filling):
     def fill(self, room: int) -> Filled:
         """As many as fit."""
         chosen: list[Piece] = []
+        placed: dict[str | None, list[Candidate]] = defaultdict(list)
         duplicates = set()
         seen = Seen(self._rules.duplicates)
         least = min(self._rules.shortest, room // 4)
@@ -116,18 +117,19 @@ class WholePassages(Filling):
             if seen.holds(shingles):
                 duplicates.add(candidate.rank)
                 continue
-            piece, cost = self._piece(candidate, chosen, room, least)
+            near = self._neighbours(candidate, placed)
+            piece, cost = self._piece(candidate, near, room, least)
             if piece is not None:
                 chosen.append(piece)
+                placed[candidate.hit.source].append(candidate)
                 seen.add(shingles)
                 room -= cost
         return Filled(tuple(chosen), frozenset(duplicates))
 
     def _piece(
-        self, candidate: Candidate, chosen: Sequence[Piece], room: int, least: int
+        self, candidate: Candidate, near: Sequence[Candidate], room: int, least: int
     ) -> tuple[Piece | None, int]:
         """What of a hit goes into the room, and what it costs."""
-        near = self._neighbours(candidate, chosen)
         frame = 0 if near else self._costs.frame(candidate)
         whole = Piece.whole(candidate)
         start, end = _unshared(candidate, near, *whole.ranges[0])
@@ -149,11 +151,12 @@ class WholePassages(Filling):
         text = text[: room * _CHARACTERS_A_TOKEN]
         return beginning(text, lambda part: count(part) <= room, lambda part: count(part) >= least)
 
-    def _neighbours(self, candidate: Candidate, chosen: Sequence[Piece]) -> list[Candidate]:
+    def _neighbours(
+        self, candidate: Candidate, placed: Mapping[str | None, Sequence[Candidate]]
+    ) -> list[Candidate]:
         if not self._rules.merge or candidate.start is None:
             return []
-        others = (piece.candidate for piece in chosen)
-        return [other for other in others if _touch(candidate, other)]
+        return [other for other in placed.get(candidate.hit.source, ()) if _touch(candidate, other)]
 
     def _shingles_of(self, candidate: Candidate) -> Shingles:
         found = self._shingles.get(candidate.rank)
