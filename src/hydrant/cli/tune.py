@@ -28,6 +28,7 @@ _EPILOG = """[bold]The file[/]: a pipeline's, with {choose: \\[...]} where a set
 [bold]Exit codes[/]: 0 tuned; 1 an error; 2 wrong usage.
 """
 _MOST_SHOWN = 12
+_FEW = 50
 
 
 def register(app: typer.Typer) -> None:
@@ -171,20 +172,21 @@ def _show(tuning: Tuning, report: Report, first: str) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(
-        title=f"Tried on {tuning.task}: {tuning.asked:,} of {tuning.possible:,} searches of a grid",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
+    console = stdout()
+    console.print(
+        f"Tried on {tuning.task}: {tuning.asked:,} of the {tuning.possible:,} searches that a grid takes"
     )
+    table = Table(box=box.SIMPLE_HEAD)
     table.add_column("settings", overflow="fold")
     table.add_column(tuning.metric, justify="right", no_wrap=True)
     table.add_column("questions", justify="right", no_wrap=True)
     for trial in tuning.trials[:_MOST_SHOWN]:
         table.add_row(Text(trial.name), f"{trial.value:.4f}", f"{trial.questions:,}")
-    console = stdout()
     console.print(table)
     if len(tuning.trials) > _MOST_SHOWN:
         note(f"… and {len(tuning.trials) - _MOST_SHOWN:,} more that were worse or given up")
+    if tuning.best.questions < _FEW:
+        note(f"{tuning.best.questions} questions are few to choose by; the best may be so by luck")
     console.print(Text(f"best: {tuning.best.name}"))
     console.print(Text(f"first options: {first}"))
     console.print(

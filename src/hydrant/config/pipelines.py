@@ -96,9 +96,9 @@ class PipelineConfig:
     @property
     def fingerprint(self) -> str:
         """The same for two files that say the same, whatever their layout and name."""
-        said = {key: each.plain() for key, each in self.content.value.items() if key != "name"}
-        text = Located(None, "", 0).with_value(said)
-        return hashlib.sha256(f"{text.canonical()} {self.folder.resolve()}".encode()).hexdigest()[:16]
+        said = {key: each for key, each in self.content.value.items() if key != "name"}
+        text = self.content.with_value(said).canonical()
+        return hashlib.sha256(f"{text} {self.folder.resolve()}".encode()).hexdigest()[:16]
 
     @property
     def stages(self) -> list[Located]:

@@ -20,6 +20,7 @@ from hydrant.types import Usage
 
 PAIR_METRICS = ("PairAccuracy", "PreferenceAccuracy")
 _LEVEL = 0.05
+_FEW = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +211,11 @@ def _remarks(task: Task, contenders: Sequence[Contender], scorer: Scorer) -> Ite
     if task.unjudged:
         yield (
             f"{len(task.unjudged):,} questions have no judgments and are not counted, such as {task.unjudged[0]!r}"
+        )
+    if len(task.queries) < _FEW:
+        yield (
+            f"{len(task.queries)} questions are few: bootstrap intervals of so few are too narrow, and only large "
+            "differences can be told from chance"
         )
     nothing = [
         query for query, judged in task.qrels.items() if not any(grade > 0 for grade in judged.values())

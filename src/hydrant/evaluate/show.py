@@ -18,17 +18,23 @@ def show(report: Report, console: Console | None = None) -> None:
     out = Console(highlight=False, markup=False) if console is None else console
     for task in report.tasks:
         for sheet in sheets.sheets(task):
-            out.print(_table(sheet))
+            _print(out, sheet)
         for note in sheets.notes(task):
             out.print(Text(note, style="bold yellow" if note.startswith("warning") else "yellow"))
     overview = sheets.overview(report)
     if overview is not None:
-        out.print(_table(overview))
+        _print(out, overview)
     out.print(Text(sheets.method(report), style="dim"))
 
 
+def _print(out: Console, sheet: sheets.Sheet) -> None:
+    # A table's own title would be wrapped to the table's width.
+    out.print(Text(sheet.title, style="bold"))
+    out.print(_table(sheet))
+
+
 def _table(sheet: sheets.Sheet) -> Table:
-    table = Table(title=Text(sheet.title, style="bold"), title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
     for position, column in enumerate(sheet.columns):
         numeric = position in sheet.numeric
         # Numbers are never cut; names give way on a narrow terminal.
