@@ -10,6 +10,7 @@ from llama_index.core.callbacks import CBEventType, EventPayload
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # as its docs say
 from llama_index.core.instrumentation.events.rerank import ReRankEndEvent, ReRankStartEvent
 from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.prompts.mixin import PromptMixin
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
 from hydrant import Hit, Pipeline, Query, SearchResult, SearchState, Stage
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _DISPATCHER = get_dispatcher(__name__)
 
 
-class HydrantRerank(BaseNodePostprocessor):
+class HydrantRerank(BaseNodePostprocessor, PromptMixin):
     """Ranks nodes once more: `HydrantRerank(CrossEncoderReranker("cross-encoder/..."), top_n=5)`.
 
     The nodes that come in stay as they are; those that go out are copies in the new order, with the reranker's scores as
