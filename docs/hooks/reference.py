@@ -5,15 +5,16 @@ The names are asked of the package itself, so none can be missing.
 
 from __future__ import annotations
 
+import html
 import importlib
 import inspect
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
 from mkdocs.structure.files import File, Files
+from rich.text import Text
 
 import hydrant
 import hydrant.flow
@@ -54,18 +55,15 @@ class Group:
 
 
 # The pages in their order: page, title, text. A room that is missing here gets a page under its own name.
+_STAGES = "They are stages: `run`, `arun` and `>>` are described at [`Stage`][hydrant.Stage]."
 _PAGES = (
     ("collection", "Collections", "A collection with its encoders, payload layout and tenants."),
-    (
-        "ingest",
-        "Indexing",
-        "Files to passages, passages to points. An indexer is made by `Collection.indexer`.",
-    ),
+    ("ingest", "Indexing", "Files to passages, passages to points. `Collection.indexer` makes an indexer."),
     ("encode", "Encoders", "Text to vectors. An object is made without loading a model."),
-    ("retrieve", "Retrieval", "The retriever, fusion, boosts, diversity, groups and feedback."),
-    ("expand", "Query expansion", "HyDE and its family: stages in front of the retriever."),
-    ("rerank", "Reranking", "Stages behind the retriever that rank once more."),
-    ("context", "Context", "From hits to the text that a language model reads."),
+    ("retrieve", "Retrieval", f"The retriever and feedback, and what they are set with. {_STAGES}"),
+    ("expand", "Query expansion", f"HyDE and its family, in front of the retriever. {_STAGES}"),
+    ("rerank", "Reranking", f"What ranks once more, behind the retriever. {_STAGES}"),
+    ("context", "Context", f"From hits to the text that a language model reads. {_STAGES}"),
     ("generate", "Language models", "Prompt to text, for expansion and reranking."),
     ("pipeline", "Stages and pipelines", "What a stage is, and how stages are joined."),
     ("config", "Pipelines in files", "Pipelines from YAML and back."),
@@ -195,7 +193,7 @@ def _command_line() -> str:
     program = typer.main.get_command(app)
     parts = ["# The command line", _ABOUT_COMMANDS]
     for name, command in sorted(program.commands.items()):  # type: ignore[attr-defined]
-        parts += [f"## hydrant {name}", _plain(command.help or ""), *_parameters(command)]
+        parts += [f"## hydrant {name}", _plain(command.help or "", "\n\n"), *_parameters(command)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -214,7 +212,8 @@ def _spelled(parameter: Any) -> str:
     return ", ".join((*parameter.opts, *parameter.secondary_opts))
 
 
-def _plain(text: str) -> str:
-    """Help without the marks of rich, on one line where it is a cell."""
-    said = re.sub(r"\[/?[a-z ]*\]", "", inspect.cleandoc(text))
-    return said.replace("|", "\\|").replace("\n\n", "<br>").replace("\n", " ")
+def _plain(text: str, between: str = " ") -> str:
+    """Help without the marks of rich, as Markdown; `between` stands between paragraphs."""
+    said = html.escape(Text.from_markup(inspect.cleandoc(text)).plain, quote=False)
+    paragraphs = (" ".join(part.split()) for part in said.split("\n\n"))
+    return between.join(paragraphs).replace("|", "\\|").replace("*", "\\*")
