@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def benchmark(monkeypatch, tmp_path):
+def measured(monkeypatch, tmp_path):
     """A function that runs one measurement and gives the tables it wrote, by title."""
     monkeypatch.syspath_prepend(str(ROOT))
     monkeypatch.setenv("HYDRANT_BENCH_CACHE", str(tmp_path / "cache"))
@@ -29,10 +29,10 @@ def benchmark(monkeypatch, tmp_path):
         del sys.modules[name]
 
 
-def test_query_overhead_is_what_engine_and_encoder_leave_of_the_total(benchmark):
+def test_query_overhead_is_what_engine_and_encoder_leave_of_the_total(measured):
     tables = {
         table["title"].partition(" ")[0]: table
-        for table in benchmark("query", "--quick", "--points", "60")
+        for table in measured("query", "--quick", "--points", "60")
         if "title" in table
     }
     searches = tables["A"]
@@ -44,14 +44,14 @@ def test_query_overhead_is_what_engine_and_encoder_leave_of_the_total(benchmark)
         assert encoder < own + engine
 
 
-def test_a_set_that_is_not_on_this_machine_is_skipped_with_the_reason(benchmark, tmp_path):
-    results = benchmark("quality", "--quick", "--data", str(tmp_path / "nowhere"))
+def test_a_set_that_is_not_on_this_machine_is_skipped_with_the_reason(measured, tmp_path):
+    results = measured("quality", "--quick", "--data", str(tmp_path / "nowhere"))
     assert results[0]["note"].startswith("skipped cookbook-docs/test: ")
     assert "HYDRANT_BENCH_DATA" in results[0]["note"]
     assert results[1]["rows"] == []
 
 
-def test_quality_of_a_set_with_obvious_answers_is_perfect(benchmark, tmp_path):
+def test_quality_of_a_set_with_obvious_answers_is_perfect(measured, tmp_path):
     folder = tmp_path / "data" / "cookbook-docs"
     (folder / "qrels").mkdir(parents=True)
     texts = {
@@ -67,7 +67,7 @@ def test_quality_of_a_set_with_obvious_answers_is_perfect(benchmark, tmp_path):
     rows = ["query-id\tcorpus-id\tscore", "q1\ta\t1", "q2\tb\t1", "q3\tc\t1"]
     (folder / "qrels" / "test.tsv").write_text("\n".join(rows), encoding="utf-8")
 
-    results = benchmark("quality", "--quick", "--data", str(tmp_path / "data"))
+    results = measured("quality", "--quick", "--data", str(tmp_path / "data"))
 
     searches = [
         "dense, exact",
@@ -82,14 +82,14 @@ def test_quality_of_a_set_with_obvious_answers_is_perfect(benchmark, tmp_path):
     assert results[0]["rows"][-1][6] == "second run identical"
 
 
-def test_ingest_measures_the_model_and_the_indexer_on_the_same_passages(benchmark):
-    rows = benchmark("ingest", "--quick", "--number", "6", "--only", "encoder")[0]["rows"]
+def test_ingest_measures_the_model_and_the_indexer_on_the_same_passages(measured):
+    rows = measured("ingest", "--quick", "--number", "6", "--only", "encoder")[0]["rows"]
     assert rows[0][:2] == ["manual", 6]
     assert float(rows[0][4]) > 0
 
 
-def test_packing_stays_within_its_budget_and_skips_what_is_not_there(benchmark, tmp_path):
-    results = benchmark("context", "--quick", "--data", str(tmp_path / "nowhere"))
+def test_packing_stays_within_its_budget_and_skips_what_is_not_there(measured, tmp_path):
+    results = measured("context", "--quick", "--data", str(tmp_path / "nowhere"))
     for row in results[0]["rows"]:
         assert 7000 < row[2] <= 8000
         assert 0 < float(row[3]) <= float(row[4])
