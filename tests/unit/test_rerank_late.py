@@ -119,9 +119,23 @@ def test_another_tenants_points_are_not_compared(name, request):
     theirs = docs.retriever(sources=["dense"]).run("keys", tenant="zeta").hits
     late.documents = docs.sources["late"].encoder.documents = 0
     result = (found(theirs) >> LateInteractionReranker(docs)).run("keys rotate", tenant="acme")
+    assert not result.degraded
     # Their vectors are out of reach; what the caller handed in is encoded.
     assert len(result.hits) == 2
     assert docs.sources["late"].encoder.documents == 2
+
+
+def test_small_vectors_are_passed_over_for_the_whole_ones(edge):
+    late = HashLateEncoder()
+    docs = Collection.create(
+        edge, "docs", dense=HashEncoder(), sources={"tokens": late}, quantization="scalar"
+    )
+    docs.indexer(progress=False).add([Passage(text, id=at + 1) for at, text in enumerate(TEXTS)])
+    hits = docs.retriever(sources=["dense"]).run("keys").hits
+    stored = (found(hits) >> LateInteractionReranker(docs)).run("how are keys rotated")
+    encoded = (found(hits) >> LateInteractionReranker(late)).run("how are keys rotated")
+    assert not stored.degraded
+    assert [hit.score for hit in stored.hits] == pytest.approx([hit.score for hit in encoded.hits], abs=1e-5)
 
 
 def test_a_collection_without_token_vectors_is_refused(edge):

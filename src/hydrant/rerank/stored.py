@@ -13,8 +13,8 @@ from hydrant.errors import ConfigurationError
 from hydrant.flow import Flow
 from hydrant.types import Hit, PassageId
 
-# Every one of the points is compared, by its whole vectors.
-_EXACT = models.SearchParams(exact=True, quantization=models.QuantizationSearchParams(ignore=True))
+# The points are few and named, so that Qdrant compares each of them; by its whole vectors, where it keeps small ones too.
+_WHOLE = models.SearchParams(exact=True, quantization=models.QuantizationSearchParams(ignore=True))
 
 
 def stored_scores(
@@ -35,8 +35,10 @@ def stored_scores(
     if not ids:
         return {}
     condition = collection.condition(models.Filter(must=[models.HasIdCondition(has_id=ids)]), tenant)
+    known = collection.profile.dense.get(source.vector)
+    params = None if known is None or known.compression is None else _WHOLE
     request = models.QueryRequest(
-        query=vector, using=source.vector or None, filter=condition, limit=len(ids), params=_EXACT
+        query=vector, using=source.vector or None, filter=condition, limit=len(ids), params=params
     )
     answers = yield collection.scores([request])
     return dict(answers[0])
