@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks import fusion, ingest, quality, query, tables
+from benchmarks import context, fusion, ingest, quality, query, tables
 from benchmarks.data import data_folder
 
 
@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = tables.options(__doc__).parse_args(arguments)
     if given.quick:
         data = [] if given.data is None else ["--data", given.data]
-        for each in (quality, ingest, query):
+        for each in (quality, ingest, query, context):
             each.main(["--quick", *data])
         return
     report = tables.Report("all", given.json)
@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     fusion.measure(report, folder)
     ingest.measure(report, given.data)
     query.measure(report)
+    context.measure(report, folder)
     report.close()
 
 

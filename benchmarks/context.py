@@ -49,6 +49,7 @@ PASSAGES = 200
 BUDGET = 8000
 _TARGET_MS = 20
 _TURNS = 25
+_NUMBER = 150
 _BUDGETS = (250, 500, 1000, 2000)
 _HITS = 20
 _SHARES = (0.5, 0.6, 0.7, 0.8, 0.9)
@@ -396,12 +397,24 @@ def _first_hits(passages: Sequence[Passage], queries: Sequence[str]) -> list[lis
         return [[hit.text for hit in search.run(query).hits] for query in queries]
 
 
+def measure(report: tables.Report, folder: Path, number: int = _NUMBER) -> None:
+    """Every table."""
+    speed(report)
+    _answers_or_why_not(report, folder, number)
+    duplicates(report, folder, _SETS, number)
+
+
+def _answers_or_why_not(report: tables.Report, folder: Path, number: int) -> None:
+    try:
+        answers(report, folder, number)
+    except DataMissingError as error:
+        report.skip("answers in the budget", error)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = tables.options(__doc__)
     parser.add_argument("--only", choices=["speed", "answers", "duplicates"], help="one part")
-    parser.add_argument(
-        "--number", type=int, default=150, help="how many questions, and copies (default 150)"
-    )
+    parser.add_argument("--number", type=int, default=_NUMBER, help="how many questions, and copies")
     given = parser.parse_args(arguments)
     report = tables.Report("context", given.json)
     folder = data_folder(given.data)
@@ -409,10 +422,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.only in (None, "speed"):
         speed(report, 2 if given.quick else _TURNS)
     if given.only in (None, "answers"):
-        try:
-            answers(report, folder, number)
-        except DataMissingError as error:
-            report.skip("answers in the budget", error)
+        _answers_or_why_not(report, folder, number)
     if given.only in (None, "duplicates"):
         duplicates(report, folder, ["cookbook-docs/test"] if given.quick else _SETS, number)
     report.close()
