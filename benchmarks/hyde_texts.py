@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +32,7 @@ DEVELOPING = ("nfcorpus/dev", "cranfield/second half")
 SAMPLE = 50
 SAMPLES = 8
 _SEED = 5
-_TOKENS = 80
+TOKENS = 80
 # In rounds, so that stopping early leaves every set with some.
 _ROUNDS = (20, 35, SAMPLE)
 
@@ -87,7 +87,7 @@ class Written:
     def __init__(self) -> None:
         cache = DiskCache(cache_folder() / "hypotheses.sqlite")
         self._stage = Hyde(
-            smollm2(), hypotheses=SAMPLES, enough=1, max_tokens=_TOKENS, seed=0, cache=cache, on_error="raise"
+            smollm2(), hypotheses=SAMPLES, enough=1, max_tokens=TOKENS, seed=0, cache=cache, on_error="raise"
         )
 
     def texts(self, query: str) -> tuple[tuple[str, ...], bool]:
@@ -128,8 +128,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     generate(report, data_folder(given.data), 1 if given.quick else given.questions)
     report.close()
 
-
-Texts = Mapping[str, Sequence[str]]
 
 if __name__ == "__main__":
     main()

@@ -16,6 +16,7 @@ from qdrant_client import models
 
 from benchmarks.data import JudgedSet
 from hydrant import Bm25Encoder, Collection, DenseEncoder, EdgeClient
+from hydrant.encode.base import Encoder
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 CACHE_VARIABLE = "HYDRANT_BENCH_CACHE"
@@ -30,7 +31,7 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def indexed(judged: JudgedSet, *, dense: DenseEncoder, optimized: bool = False) -> Iterator[Collection]:
+def indexed(judged: JudgedSet, *, dense: Encoder, optimized: bool = False) -> Iterator[Collection]:
     """The set's corpus in an Edge collection with dense and BM25 vectors.
 
     What is there from an earlier run is compared passage by passage by the indexer, and stays where it is the same.

@@ -62,6 +62,15 @@ class Stage(ABC):
         """
         return query
 
+    def placed(self, before: Sequence[Stage], after: Sequence[Stage]) -> Stage:
+        """This stage as it works in its place in a pipeline; by default as it is.
+
+        Args:
+            before: The stages that run first.
+            after: The stages that run on what it returns.
+        """
+        return self
+
     def warm_up(self) -> None:
         """Load models and open connections now instead of at the first query."""
 
@@ -162,7 +171,8 @@ class Pipeline(Stage):
         if not flat:
             msg = "a pipeline needs at least one stage, got none"
             raise ConfigurationError(msg)
-        object.__setattr__(self, "stages", flat)
+        placed = (stage.placed(flat[:at], flat[at + 1 :]) for at, stage in enumerate(flat))
+        object.__setattr__(self, "stages", tuple(placed))
 
     def flow(self, state: SearchState) -> Flow[SearchState]:
         """The stages in order, each failure handled as the stage says."""

@@ -9,6 +9,8 @@ import statistics
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hydrant import (
     Bm25Encoder,
@@ -24,7 +26,16 @@ from hydrant import (
     TextGenerator,
 )
 from hydrant.errors import ConfigurationError, GenerationError
-from hydrant.expand.gate import Decision, query_words, score_deviation, score_margin, source_agreement
+from hydrant.expand.gate import (
+    Decision,
+    best_score,
+    confidence,
+    query_words,
+    score_deviation,
+    score_margin,
+    source_agreement,
+    word_coverage,
+)
 from hydrant.flow import run
 from hydrant.testing import (
     ChattyGenerator,
@@ -382,6 +393,51 @@ def test_a_probe_that_fails_leaves_the_query_unexpanded(docs, probe):
     probe.close()
 
 
+def test_in_a_pipeline_the_search_that_follows_is_the_probe(docs):
+    retriever = docs.retriever(limit=2)
+    llm = ScriptedGenerator(HYPOTHESIS)
+    seen = []
+
+    def gate(query, hits):
+        seen.append((query.offset, len(hits)))
+        return False
+
+    search = Hyde(llm, hypotheses=1, gate=gate) >> FunctionStage(lambda state: state) >> retriever
+    assert search.stages[0].probe == retriever
+    search.run(QUERY, limit=1)
+    search.run(QUERY, offset=1)
+    # Every page is judged by the same first hits.
+    assert seen == [(0, 4), (1, 4)]
+    assert llm.requests == []
+
+
+def test_a_gate_needs_no_probe_where_it_has_hits_or_looks_at_none(docs):
+    retriever = docs.retriever(limit=2)
+    llm = ScriptedGenerator(HYPOTHESIS)
+    assert (retriever >> Hyde(llm, gate="auto") >> retriever).stages[1].probe is None
+    assert (Hyde(llm, gate="never") >> retriever).stages[0].probe is None
+    assert (Hyde(llm) >> retriever).stages[0].probe is None
+    other = docs.retriever(limit=9)
+    assert (Hyde(llm, gate="auto", probe=other) >> retriever).stages[0].probe == other
+
+
+def test_a_stage_with_a_probe_from_its_pipeline_still_closes_its_cache(docs, tmp_path):
+    with Hyde(str.upper, hypotheses=1, gate="auto", cache=tmp_path / "c.db") >> docs.retriever() as search:
+        search.run(QUERY)
+    assert search.stages[0].cache._connection is None
+
+
+def test_auto_expands_what_the_first_search_did_not_find(docs):
+    llm = ScriptedGenerator(HYPOTHESIS)
+    search = Hyde(llm, hypotheses=1, gate="auto") >> docs.retriever(limit=2)
+    sure = search.run("a fox and a dog met at the river")
+    assert sure.hypotheses == ()
+    assert sure.expansions[0].decision.startswith("confidence 0.")
+    unsure = search.run("osteoporosis prevention in midwinter")
+    assert unsure.hypotheses == (HYPOTHESIS,)
+    assert " < " in unsure.expansions[0].decision
+
+
 def test_a_predictor_expands_below_its_threshold_and_without_hits():
     gate = PredictorGate(score_margin, 0.5)
     assert gate.decide(Query("q"), []).expand
@@ -415,3 +471,34 @@ def test_the_predictors_measure_what_their_names_say():
     assert source_agreement(Query("q"), agreed) == pytest.approx(1 / 3)
     assert source_agreement(Query("q"), [hit(1.0, dense=1)]) == 0
     assert source_agreement(Query("q"), []) == 0
+
+
+def told(*texts):
+    return [Hit(Passage(text), 1.0) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("query", "texts", "share"),
+    [
+        ("vegan diets", ["A vegan diet.", "Veganism and dieting.", "Bread."], 2 / 3),
+        ("vegan diets", ["A vegan.", "Bread.", "Bread.", "A vegan diet."], 1 / 6),
+        ("what is an okra", ["Okra."], 0.5),
+        ("is it so", ["It is."], 2 / 3),
+        ("???", ["What?"], 0.0),
+        ("DHA", ["dha in fish"], 1.0),
+        ("diet", [], 0.0),
+    ],
+)
+def test_word_coverage_is_the_share_of_words_that_the_first_three_hits_contain(query, texts, share):
+    assert word_coverage(Query(query), told(*texts)) == pytest.approx(share)
+
+
+@given(
+    st.text(max_size=40),
+    st.lists(st.tuples(st.text(max_size=40), st.floats(0, 1)), max_size=12),
+)
+def test_confidence_lies_between_nothing_and_one(query, found):
+    hits = [Hit(Passage(text), score) for text, score in sorted(found, key=lambda pair: -pair[1])]
+    if hits:
+        assert 0 <= confidence(Query(query), hits) <= 1
+    assert best_score(Query(query), hits) == (hits[0].score if hits else 0)

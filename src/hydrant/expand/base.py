@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from hydrant.errors import ConfigurationError, GenerationError, StorageError
 from hydrant.expand.flight import Flights, Landing
-from hydrant.expand.gate import Decision, Gate, GateLike, as_gate
+from hydrant.expand.gate import LOOKED_AT, Decision, Gate, GateLike, as_gate
 from hydrant.expand.prompts import check_language, language_note
 from hydrant.expand.repair import Repair, Repaired
 from hydrant.flow import Flow, Within
@@ -60,8 +61,10 @@ class LlmExpansion(Stage):
         language: In which language to write: "auto" for the query's, a name such as "German", None to say nothing about it.
             With "auto" an answer that is clearly written in another script is dropped.
         gate: Whether to expand: "always", "never", "auto", a `Gate`, or a function of the query and the hits. Hits are those of
-            `probe`, or else of the stages before.
-        probe: A cheap search for the gate to judge by, such as `docs.retriever(limit=10)`.
+            `probe`, or else of the stages before. "auto" expands where a first search seems not to have found what was asked
+            for (`hydrant.expand.gate.confidence`); with a good language model it saves calls and costs some quality.
+        probe: A cheap search for the gate to judge by: ten hits are asked for, whatever page the query wants. None in a
+            pipeline is the first retriever behind the stage, where there is none before it.
         cache: Where answers are kept: a `MemoryCache`, a `DiskCache` or the path of one, None for nowhere.
         timeout: Seconds that the stage may take; it can only shorten what the caller's deadline leaves.
         on_error: "raise" makes a failure the caller's.
@@ -142,6 +145,18 @@ class LlmExpansion(Stage):
         )
         return state.with_query(self.expanded(query, expansion))
 
+    def placed(self, before: Sequence[Stage], after: Sequence[Stage]) -> Stage:
+        """The stage with a search for its gate to judge by: the one that follows, where none was given or comes before."""
+        gate: Gate = as_gate(self.gate)
+        if self.probe is not None or not gate.looks_at_hits or any(stage.required for stage in before):
+            return self
+        search = next((stage for stage in after if stage.required), None)
+        if search is None:
+            return self
+        judging = replace(self, probe=search)
+        object.__setattr__(judging, "_owns_cache", self._owns_cache)
+        return judging
+
     def warm_up(self) -> None:
         """Load the model, or open the connection."""
         self._generator.warm_up()
@@ -181,7 +196,9 @@ class LlmExpansion(Stage):
         gate: Gate = as_gate(self.gate)
         hits = state.hits
         if gate.looks_at_hits and self.probe is not None:
-            found: SearchState = yield Within(self.probe.flow(SearchState(state.query)), "probe")
+            # The same ten hits for every page of a query: they are to be expanded all or none.
+            query = replace(state.query, limit=LOOKED_AT, offset=0, candidates=0)
+            found: SearchState = yield Within(self.probe.flow(SearchState(query)), "probe")
             hits = found.hits
         return gate.decide(state.query, hits)
 

@@ -34,6 +34,10 @@ class Feedback(Stage):
     then says what is relevant. Later pages learn from the retriever's own first page. Where it fails, the search goes on
     with the hits that came in.
 
+    What moves is one vector a source: the query's, or its mean with hypotheses (`Hyde(mode="mean")`). Texts that stages before
+    asked for beside the query (`Hyde` in the modes "fuse" and "max", `MultiQuery`, `StepBack`, `ReasonFirst`) decide what is
+    found first, and so where the query moves to; the second search asks for the moved vector alone.
+
     Attributes:
         retriever: What searches again.
         method: How a query follows from the hits.
