@@ -244,7 +244,8 @@ def _tasks(given: object) -> tuple[Task, ...]:
 
 
 def _outcome_of_run(run: Run, query: str) -> Outcome:
-    found = tuple(Found(document, score) for document, score in run.rankings.get(query, ()))
+    ranking = run.rankings.get(query, ())
+    found = tuple(Found(document, score, itself=document == query) for document, score in ranking)
     return Outcome(found, error=None if query in run.rankings else "the run has no ranking for it")
 
 

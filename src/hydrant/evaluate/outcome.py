@@ -55,6 +55,7 @@ class Outcome:
         degraded: What the search went on without.
         error: Why there is no answer; None where there is one.
         before: The hits that came into each reranker, by its position in the pipeline.
+        cached: Whether an expansion came from a cache, so that its time and its tokens are not in here.
     """
 
     found: tuple[Found, ...] = ()
@@ -63,6 +64,7 @@ class Outcome:
     degraded: tuple[str, ...] = ()
     error: str | None = None
     before: Mapping[int, tuple[Found, ...]] = field(default_factory=dict)
+    cached: bool = False
 
     def record(self) -> dict[str, Any]:
         """The outcome as JSON values."""
@@ -74,6 +76,7 @@ class Outcome:
             "degraded": list(self.degraded),
             "error": self.error,
             "before": {str(at): [_row(each) for each in found] for at, found in self.before.items()},
+            "cached": self.cached,
         }
 
     @classmethod
@@ -92,6 +95,7 @@ class Outcome:
             tuple(record["degraded"]),
             record["error"],
             {int(at): tuple(Found(*row) for row in rows) for at, rows in record["before"].items()},
+            bool(record["cached"]),
         )
 
 

@@ -124,7 +124,10 @@ def steps_of(pipeline: Stage, task: Task, depth: int | None) -> list[Step]:
     wanted = [Query("?", limit=depth)]
     for stage in reversed(stages[1:]):
         wanted.append(stage.before(wanted[-1]))
-    return [_step(stage, query) for stage, query in zip(stages, wanted[::-1], strict=False)]
+    found = [_step(stage, query) for stage, query in zip(stages, wanted[::-1], strict=False)]
+    # What comes before a retriever leaves no hits behind it: how many the later stages want is nothing to it.
+    last = max((at for at, stage in enumerate(stages) if isinstance(stage, Retriever)), default=0)
+    return [Step(step.stage, depth, 0) if at < last else step for at, step in enumerate(found)]
 
 
 def _step(stage: Stage, query: Query) -> Step:
@@ -210,7 +213,8 @@ def _walk(
     for name in node.ends:
         usage = sum(result.usage.values(), start=Outcome().usage)
         degraded = tuple(map(str, state.degraded))
-        outcomes[name] = Outcome(asked.found(state.hits), seconds, usage, degraded, None, before)
+        cached = any(each.cached for each in state.query.expansions)
+        outcomes[name] = Outcome(asked.found(state.hits), seconds, usage, degraded, None, before, cached)
     if node.watched:
         before = {**before, node.position + 1: asked.found(state.hits)}
     # Whoever comes first finds processor caches cold: the pipelines take turns.

@@ -223,6 +223,12 @@ def _remarks(task: Task, contenders: Sequence[Contender], scorer: Scorer) -> Ite
     if nothing and task.kind != "pairs":
         yield f"{len(nothing):,} judged questions have nothing relevant and count 0, such as {nothing[0]!r}"
     for each in contenders:
+        cached = sum(outcome.cached for outcome in each.outcomes.values())
+        if cached:
+            yield (
+                f"{each.name} had its expansion from a cache on {cached:,} questions: what a language model takes there is "
+                "not in its times and calls; empty the cache to measure it"
+            )
         stray = sum(hit.stray for outcome in each.outcomes.values() for hit in outcome.found)
         if stray:
             yield f"{each.name} found {stray:,} passages outside what a question is searched in; they do not count"
