@@ -166,6 +166,7 @@ class Orders:
     query: Query
     hits: Sequence[Hit]
     ledger: Ledger
+    _lines: dict[int, str] = field(default_factory=dict, init=False, repr=False)
 
     def of(self, groups: Sequence[Sequence[int]]) -> Flow[list[tuple[int, ...] | None]]:
         """Each group in the model's order, None where it gave none.
@@ -176,8 +177,7 @@ class Orders:
         return (yield from self.ledger.ask([self._question(group) for group in groups]))
 
     def _question(self, group: Sequence[int]) -> Question[tuple[int, ...]]:
-        passages = self.reranker.cut([self.hits[position].passage.content for position in group])
-        messages = self.prompt.messages(self.query.text, passages)
+        messages = self.prompt.messages(self.query.text, self._shown(group))
         request = self.reranker.request(messages, _TOKENS_A_NUMBER * len(group) + _TOKENS_BESIDE)
 
         def read(generation: Generation) -> tuple[int, ...] | None:
@@ -186,3 +186,13 @@ class Orders:
             return tuple(group[place] for place in permutation.order) if permutation.read else None
 
         return Question(request, read)
+
+    def _shown(self, group: Sequence[int]) -> list[str]:
+        """The passages as the prompt shows them."""
+        if self.reranker.prompt_tokens is not None:
+            # What each is left depends on the others.
+            return self.reranker.cut([self.hits[position].passage.content for position in group])
+        for position in group:
+            if position not in self._lines:
+                (self._lines[position],) = self.reranker.cut([self.hits[position].passage.content])
+        return [self._lines[position] for position in group]
