@@ -1,8 +1,10 @@
 """Stand-ins for tests of programs that use Hydrant: no model, no network, no surprises.
 
-docs = Collection.create(EdgeClient(":memory:"), "docs", dense=HashEncoder(), sparse=Bm25Encoder())
-search = HangingStage("hyde") >> docs.retriever()
-assert search.run("a question", deadline=0.5).degraded[0].stage == "hyde"
+For instance:
+
+    docs = Collection.create(EdgeClient(":memory:"), "docs", dense=HashEncoder(), sparse=Bm25Encoder())
+    search = HangingStage("hyde") >> docs.retriever()
+    assert search.run("a question", deadline=0.5).degraded[0].stage == "hyde"
 """
 
 from __future__ import annotations

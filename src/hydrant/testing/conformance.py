@@ -29,12 +29,12 @@ _TOPICS = (
 class StageConformance(ABC):
     """What a stage that ranks hits must do. Subclass it as `Test...`, say what the stage is, and run pytest.
 
-    class TestMyReranker(StageConformance):
-        def stage(self, top_n=None):
-            return MyReranker(top_n=top_n)
+        class TestMyReranker(StageConformance):
+            def stage(self, top_n=None):
+                return MyReranker(top_n=top_n)
 
-        def failing_stage(self, top_n=None):
-            return MyReranker(model=Broken(), top_n=top_n)
+            def failing_stage(self, top_n=None):
+                return MyReranker(model=Broken(), top_n=top_n)
 
     Attributes:
         query: What is asked in the tests.
