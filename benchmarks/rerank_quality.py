@@ -66,9 +66,8 @@ def measure(report: tables.Report, folder: Path, parts: AnyOf[str], *, quick: bo
     if "oracle" in parts:
         report.table(
             f"An oracle as cross-encoder, over BM25's best {_DEPTH}",
-            ("set", "errors", "nDCG@10 before", "after", "pairs a query", "with a highest score"),
+            ("set", "errors", "nDCG@10 before", "after", "pairs a query"),
             oracle,
-            "the last column: pairs a query where the oracle says its highest grade, top_n=5",
         )
 
 
@@ -111,16 +110,13 @@ class Oracle:
     Args:
         grades: By the query's text and the passage's content.
         errors: How often it errs, from 0 to 1; then any grade is as likely.
-        bounded: Whether it says its highest grade.
     """
 
-    def __init__(self, grades: Mapping[tuple[str, str], int], errors: float, *, bounded: bool) -> None:
+    def __init__(self, grades: Mapping[tuple[str, str], int], errors: float) -> None:
         self._grades = grades
         self._errors = errors
         self._highest = max(grades.values())
         self.pairs = 0
-        if bounded:
-            self.max_score = float(self._highest)
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """A grade for each."""
@@ -153,23 +149,17 @@ def _oracles(
     before = per_query(NDCG_10, qrels, {query: _ranked(None, "", hits[query]) for query in queries})
     rows: list[list[Any]] = []
     for errors in _ERRORS:
-        whole = Oracle(grades, errors, bounded=False)
-        stopping = Oracle(grades, errors, bounded=True)
-        stage = CrossEncoderReranker(whole, on_error="raise")
-        early = CrossEncoderReranker(stopping, on_error="raise", top_n=5)
+        oracle = Oracle(grades, errors)
+        stage = CrossEncoderReranker(oracle, on_error="raise")
         run = {query: _ranked(stage, text, hits[query]) for query, text in queries.items()}
-        for query, text in queries.items():
-            _ranked(early, text, hits[query])
         after = per_query(NDCG_10, qrels, run)
-        number = len(queries)
         rows.append(
             [
                 judged.name,
                 f"{errors:.0%}",
                 float(before.mean()),
                 float(after.mean()),
-                f"{whole.pairs / number:.1f}",
-                f"{stopping.pairs / number:.1f}",
+                f"{oracle.pairs / len(queries):.1f}",
             ]
         )
     return rows

@@ -29,6 +29,24 @@ def measured(monkeypatch, tmp_path):
         del sys.modules[name]
 
 
+def tiny_set(place: Path) -> None:
+    """A judged set with obvious answers."""
+    folder = place / "data" / "cookbook-docs"
+    (folder / "qrels").mkdir(parents=True)
+    texts = {
+        "a": "Keys are rotated every month.",
+        "b": "Whales sing at night.",
+        "c": "Bread needs salt and time.",
+    }
+    lines = [json.dumps({"_id": name, "title": "", "text": text}) for name, text in texts.items()]
+    (folder / "corpus.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    queries = {"q1": "when are keys rotated", "q2": "do whales sing", "q3": "what bread needs"}
+    lines = [json.dumps({"_id": name, "text": text}) for name, text in queries.items()]
+    (folder / "queries.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    rows = ["query-id\tcorpus-id\tscore", "q1\ta\t1", "q2\tb\t1", "q3\tc\t1"]
+    (folder / "qrels" / "test.tsv").write_text("\n".join(rows), encoding="utf-8")
+
+
 def test_query_overhead_is_what_engine_and_encoder_leave_of_the_total(measured):
     tables = {
         table["title"].partition(" ")[0]: table
@@ -52,20 +70,7 @@ def test_a_set_that_is_not_on_this_machine_is_skipped_with_the_reason(measured, 
 
 
 def test_quality_of_a_set_with_obvious_answers_is_perfect(measured, tmp_path):
-    folder = tmp_path / "data" / "cookbook-docs"
-    (folder / "qrels").mkdir(parents=True)
-    texts = {
-        "a": "Keys are rotated every month.",
-        "b": "Whales sing at night.",
-        "c": "Bread needs salt and time.",
-    }
-    lines = [json.dumps({"_id": name, "title": "", "text": text}) for name, text in texts.items()]
-    (folder / "corpus.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    queries = {"q1": "when are keys rotated", "q2": "do whales sing", "q3": "what bread needs"}
-    lines = [json.dumps({"_id": name, "text": text}) for name, text in queries.items()]
-    (folder / "queries.jsonl").write_text("\n".join(lines), encoding="utf-8")
-    rows = ["query-id\tcorpus-id\tscore", "q1\ta\t1", "q2\tb\t1", "q3\tc\t1"]
-    (folder / "qrels" / "test.tsv").write_text("\n".join(rows), encoding="utf-8")
+    tiny_set(tmp_path)
 
     results = measured("quality", "--quick", "--data", str(tmp_path / "data"))
 
@@ -96,3 +101,11 @@ def test_packing_stays_within_its_budget_and_skips_what_is_not_there(measured, t
         assert float(row[5]) <= float(row[6])
     assert results[1]["note"].startswith("skipped answers in the budget: ")
     assert results[2]["note"].startswith("skipped cookbook-docs/test: ")
+
+
+def test_an_oracle_that_never_errs_gives_the_best_ranking(measured, tmp_path):
+    tiny_set(tmp_path)
+    results = measured("rerank", "--quick", "--only", "oracle", "--data", str(tmp_path / "data"))
+    rows = {row[1]: row for row in results[0]["rows"]}
+    assert list(rows) == ["0%", "10%", "30%"]
+    assert rows["0%"][3] == 1.0

@@ -216,7 +216,7 @@ def test_scoring_stops_when_a_whole_page_has_the_highest_score():
     words, careful = SharedWords(most=1), SharedWords()
     quick = (found(texts) >> CrossEncoderReranker(words, top_n=10)).run("keys")
     slow = (found(texts) >> CrossEncoderReranker(careful, top_n=10)).run("keys")
-    assert (words.pairs, careful.pairs) == (32, 200)
+    assert (words.pairs, careful.pairs) == (16, 200)
     assert order(quick) == order(slow) == list(range(10))
 
 

@@ -8,8 +8,8 @@ from hydrant.encode.pair_effects import ReadPairs, ScorePairs
 from hydrant.encode.pairs import PairScorer
 from hydrant.flow import Flow
 
-# How many pairs a first round has, where scoring may stop early; each further one has twice as many as the last.
-_FIRST_ROUND = 32
+# How many pairs a first round has at least, where scoring may stop early; each further one has twice as many as the last.
+_FIRST_ROUND = 16
 
 
 def scores_of(
@@ -29,7 +29,7 @@ def scores_of(
         return {}
     pieces = yield ReadPairs(scorer, query, missing)
     work = _Work(dict(zip(missing, pieces.documents, strict=True)), scorer.bound)
-    size = _FIRST_ROUND if scorer.bound is not None and enough < len(texts) else None
+    size = max(_FIRST_ROUND, enough) if scorer.bound is not None and enough < len(texts) else None
     while work.left and not work.settled(texts, known, enough):
         part = work.take(size)
         values = yield ScorePairs(scorer, [(pieces.query, piece) for _, piece in part])
