@@ -165,6 +165,25 @@ def test_never_over_budget(
         assert count(fallback.text) <= fallback.tokens <= budget
 
 
+@pytest.mark.parametrize("tokenizer", list(TOKENIZERS))
+@given(
+    st.lists(st.lists(WORDS, min_size=3, max_size=40).map(" ".join), min_size=3, max_size=9),
+    st.integers(5, 400),
+    st.booleans(),
+)
+def test_never_over_a_budget_that_binds(tokenizer, texts, budget, extract):
+    hits = tuple(Hit(Passage(text, source="a.md"), 1.0) for text in texts)
+    packer = ContextPacker(
+        budget,
+        TOKENIZERS[tokenizer],
+        extract="sentences" if extract else None,
+        encoder=HashEncoder(8) if extract else None,
+        duplicates=None,
+        shortest=1,
+    )
+    check(run(packer.flow(SearchState(Query("keys"), hits))).context, hits, packer)
+
+
 @given(
     st.text("ab .\n", max_size=300),
     st.lists(st.integers(0, 300), max_size=12),
