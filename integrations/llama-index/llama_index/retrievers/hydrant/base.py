@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from llama_index.core.base.base_retriever import BaseRetriever
 
-from hydrant import Collection, SearchResult, Stage
+from hydrant import SearchResult, Stage
 from hydrant.errors import ConfigurationError
 from llama_index.retrievers.hydrant.bundle import HydrantQueryBundle
 from llama_index.retrievers.hydrant.embedding import embedding_encoder
@@ -122,6 +122,8 @@ class HydrantRetriever(BaseRetriever):
         if embed_model is not None and dense is not None:
             msg = "embed_model and dense both say what makes the dense vectors; give one of them"
             raise ConfigurationError(msg)
+        from hydrant import Collection
+
         docs = Collection.open(
             client,
             collection_name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from llama_index.core.vector_stores.types import (
     FilterCondition,
@@ -11,9 +11,11 @@ from llama_index.core.vector_stores.types import (
     MetadataFilter,
     MetadataFilters,
 )
-from qdrant_client import models
 
 from hydrant.errors import FilterError
+
+if TYPE_CHECKING:
+    from qdrant_client import models
 
 Wanted: TypeAlias = "models.Filter | Mapping[str, Any]"
 FiltersLike: TypeAlias = "MetadataFilters | MetadataFilter | models.Filter | Mapping[str, Any]"
@@ -39,12 +41,16 @@ def to_filter(filters: FiltersLike | None) -> Wanted | None:
     Raises:
         FilterError: It is something else, or an operator cannot be used with its value.
     """
-    if filters is None or isinstance(filters, models.Filter | Mapping):
+    if filters is None or isinstance(filters, Mapping):
         return filters
     if isinstance(filters, MetadataFilter):
         return _single(filters)
     if isinstance(filters, MetadataFilters):
         return _group(filters)
+    from qdrant_client import models
+
+    if isinstance(filters, models.Filter):
+        return filters
     msg = (
         "filters must be MetadataFilters, a models.Filter or a mapping such as {'lang': 'en'}, got "
         f"{filters!r} that is a {type(filters).__name__}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from llama_index.core.schema import BaseNode, MetadataMode
 from llama_index.core.vector_stores.utils import node_to_metadata_dict
 
-from hydrant import Collection, IndexReport, Passage, PayloadMap
+from hydrant import IndexReport, Passage, PayloadMap
 from hydrant.errors import ConfigurationError
 from llama_index.retrievers.hydrant.embedding import embedding_encoder
 from llama_index.retrievers.hydrant.nodes import plain
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from llama_index.core.base.embeddings.base import BaseEmbedding
     from qdrant_client import AsyncQdrantClient, QdrantClient
 
-    from hydrant import Encoder
+    from hydrant import Collection, Encoder
 
 # What LlamaIndex writes beside a node's own metadata.
 _ORIGIN = ("_node_content", "_node_type", "document_id", "doc_id", "ref_doc_id")
@@ -43,6 +43,8 @@ class HydrantIndexer:
     def __init__(
         self, collection: Collection, *, tenant: str | int | None = None, progress: bool = False
     ) -> None:
+        from hydrant import Collection
+
         if not isinstance(collection, Collection):
             msg = f"collection must be a hydrant Collection, got {collection!r} that is a {type(collection).__name__}"
             raise ConfigurationError(msg)
@@ -90,6 +92,8 @@ class HydrantIndexer:
         if embed_model is not None and dense is not None:
             msg = "embed_model and dense both say what makes the dense vectors; give one of them"
             raise ConfigurationError(msg)
+        from hydrant import Collection
+
         collection = Collection.create(
             client,
             collection_name,

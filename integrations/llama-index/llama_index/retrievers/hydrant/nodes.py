@@ -122,13 +122,20 @@ def _note(node: BaseNode) -> Mapping[str, Any]:
 
 def _hit(given: NodeWithScore, place: int, mode: MetadataMode) -> Hit:
     node, note = given.node, _note(given.node)
-    stages = {
-        name: StageScore(float(said["score"]), int(said["rank"]))
-        for name, said in note.get("stages", {}).items()
-    }
+    stages = _stages(note)
     if not stages and given.score is not None:
         stages = {RETRIEVAL: StageScore(float(given.score), place + 1)}
     # With metadata in front of the text the title is among them already.
     title = note.get("title") if mode == MetadataMode.NONE else None
     passage = Passage(node.get_content(mode), id=node.node_id, title=title)
     return Hit(passage, 0.0 if given.score is None else float(given.score), stages, place)
+
+
+def _stages(note: Mapping[str, Any]) -> dict[str, StageScore]:
+    """What earlier stages said; nothing where somebody else uses the key for something."""
+    try:
+        return {
+            name: StageScore(float(said["score"]), int(said["rank"])) for name, said in note["stages"].items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return {}

@@ -6,7 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hydrant import Expansion, Pipeline, Query, Retriever, Stage
+from hydrant import Expansion, Pipeline, Query, Stage
 from hydrant.errors import ConfigurationError, InputError
 from llama_index.retrievers.hydrant.bundle import HydrantQueryBundle
 from llama_index.retrievers.hydrant.filters import FiltersLike, both, to_filter
@@ -93,6 +93,8 @@ def only_dense_source(pipeline: Stage) -> str:
     Raises:
         InputError: There is none, or there are several.
     """
+    from hydrant import Retriever
+
     stages = pipeline.stages if isinstance(pipeline, Pipeline) else (pipeline,)
     names = {
         name
