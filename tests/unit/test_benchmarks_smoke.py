@@ -29,9 +29,9 @@ def measured(monkeypatch, tmp_path):
         del sys.modules[name]
 
 
-def tiny_set(place: Path) -> None:
+def tiny_set(place: Path, name: str = "cookbook-docs") -> None:
     """A judged set with obvious answers."""
-    folder = place / "data" / "cookbook-docs"
+    folder = place / "data" / name
     (folder / "qrels").mkdir(parents=True)
     texts = {
         "a": "Keys are rotated every month.",
@@ -109,3 +109,15 @@ def test_an_oracle_that_never_errs_gives_the_best_ranking(measured, tmp_path):
     rows = {row[1]: row for row in results[0]["rows"]}
     assert list(rows) == ["0%", "10%", "30%"]
     assert rows["0%"][3] == 1.0
+
+
+def test_every_reranker_by_a_language_model_is_measured(measured, tmp_path):
+    tiny_set(tmp_path, "cranfield")
+    results = measured("rerank_llm", "--quick", "--data", str(tmp_path / "data"))
+    assert results[0]["note"].startswith("skipped nfcorpus/test: ")
+    rows = {row[0]: row for row in results[1]["rows"]}
+    assert rows["the best there could be"][1] == 1.0
+    assert int(rows["window 20/10"][2]) == int(rows["vote, list of 20"][2]) == 1
+    assert int(rows["pointwise, yes/no"][2]) == 3
+    assert int(rows["pairwise, sort"][2]) in {4, 6}
+    assert all(0 <= row[1] <= 1 for row in rows.values())
