@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -100,6 +101,8 @@ class Builder:
     def _maker(self, name: str, given: Located) -> Callable[..., Any]:
         if name == registry.RETRIEVER:
             return self._searched(name, given).retriever
+        if name == "timedelta":
+            return _timedelta
         made = registry.known(name)
         assert made is not None  # noqa: S101  value() asked before
         return made
@@ -124,6 +127,13 @@ class Builder:
             if key not in accepted:
                 msg = f"{name} has no setting {key!r}; {registry.suggestion(key, accepted)}"
                 raise settings.error(msg, key=key)
+
+
+def _timedelta(
+    *, weeks: float = 0, days: float = 0, hours: float = 0, minutes: float = 0, seconds: float = 0
+) -> dt.timedelta:
+    """A span of time; the builtin does not tell which settings it takes."""
+    return dt.timedelta(weeks=weeks, days=days, hours=hours, minutes=minutes, seconds=seconds)
 
 
 def _accepted(signature: inspect.Signature) -> list[str]:

@@ -32,6 +32,8 @@ from hydrant.facade import Collection
 from hydrant.pipeline import Pipeline
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from qdrant_client import QdrantClient
 
 _KEYS = ("name", "collection", "stages")
@@ -137,8 +139,11 @@ class Workshop:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Whoever made a client may have something to say about what went wrong with it.
+        self._stack.__exit__(kind, error, trace)
 
     def close(self) -> None:
         """Close the clients."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hydrant.collection.base import CollectionBase
-from hydrant.errors import ConfigurationError, HydrantError, StorageError, TaskError
+from hydrant.errors import ConfigurationError, StorageError, TaskError
 from hydrant.flow import Flow, run
 from hydrant.generate.base import TextGenerator
 from hydrant.generate.function import TextFunction, as_generator
@@ -198,7 +198,7 @@ class SetMaker:
         request = GenerationRequest(prompt, temperature=self.temperature, max_tokens=80, seed=self.seed)
         try:
             generation = generator.generate(request)
-        except HydrantError as error:
+        except Exception as error:  # noqa: BLE001  a model's failure, whatever it is, costs its passage and not the set
             return f"the model failed ({type(error).__name__})", Usage()
         text = _question(generation.texts[0] if generation.texts else "")
         if not text or text.strip(" .").upper() == _NONE:

@@ -1,0 +1,221 @@
+"""`hydrant eval`, `tune` and `make-eval` on a real index; BM25 only, so that no model is loaded."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from hydrant import open_pipeline
+from hydrant.cli.main import app
+
+SUBJECTS = [
+    "valve",
+    "pump",
+    "pipe",
+    "tank",
+    "hose",
+    "meter",
+    "gauge",
+    "joint",
+    "clamp",
+    "seal",
+    "nozzle",
+    "filter",
+]
+ENVIRONMENT = {"COLUMNS": "300"}
+
+
+def run(*arguments, **options):
+    return CliRunner().invoke(app, [str(each) for each in arguments], env=ENVIRONMENT, **options)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with documents, their index, judged questions and three pipelines."""
+    folder = tmp_path_factory.mktemp("eval")
+    (folder / "manual").mkdir()
+    for subject in SUBJECTS:
+        text = f"# {subject}\n\nThe {subject} closes the line when pressure falls below two bar, and opens again by hand.\n"
+        (folder / "manual" / f"{subject}.md").write_text(text)
+    done = run("index", folder / "manual", "--no-dense", "--path", folder / "index")
+    assert done.exit_code == 0, done.output
+    rows = [
+        {"text": f"what does the {subject} close?", "relevant": [f"{subject}.md"]} for subject in SUBJECTS
+    ]
+    rows.append({"text": "nobody judged this"})
+    (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    for name, stages in {
+        "words": "[Retriever]",
+        "few": "[{Retriever: {}}, {Top: {n: 1}}]",
+        "boosted": "[{Retriever: {limit: 5}}]",
+    }.items():
+        (folder / f"{name}.yaml").write_text(f"collection: {{path: index, name: docs}}\nstages: {stages}\n")
+    return folder
+
+
+def test_pipelines_are_compared_in_a_table(place):
+    done = run(
+        "eval",
+        place / "questions.jsonl",
+        "-p",
+        place / "words.yaml",
+        "-p",
+        place / "few.yaml",
+        "-p",
+        place / "boosted.yaml",
+    )
+    assert done.exit_code == 0, done.output
+    for said in ("questions: 12 questions", "words", "few", "boosted", "nDCG@10", "1.0000", "may be chance", "1 questions have no judgments"):  # fmt: skip
+        assert said in done.stdout, said
+    assert done.stderr == ""
+
+
+def test_json_is_the_whole_answer_and_nothing_else(place, tmp_path):
+    done = run(
+        "eval", place / "questions.jsonl", "-p", place / "words.yaml", "--json", "-m", "P@1", "-m", "MRR",
+        "--save", tmp_path / "r.html", "--save", tmp_path / "r.md", "--results", tmp_path / "results",
+    )  # fmt: skip
+    answer = json.loads(done.stdout)
+    task = answer["tasks"][0]
+    assert task["metrics"] == ["P@1", "RR"]
+    assert task["pipelines"][0]["means"]["P@1"] == 1.0
+    assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
+    assert "| words |" in (tmp_path / "r.md").read_text()
+    (kept,) = (tmp_path / "results").rglob("*.jsonl")
+    before = kept.read_text()
+    again = run("eval", place / "questions.jsonl", "-p", place / "words.yaml", "--json", "-m", "nDCG@3", "--results", tmp_path / "results")  # fmt: skip
+    assert json.loads(again.stdout)["tasks"][0]["pipelines"][0]["means"]["nDCG@3"] == 1.0
+    assert kept.read_text() == before
+
+
+def test_a_file_without_a_place_means_the_options(place, tmp_path):
+    (tmp_path / "x.yaml").write_text("collection: docs\nstages: [Retriever]\n")
+    done = run(
+        "eval", place / "questions.jsonl", "-p", tmp_path / "x.yaml", "--path", place / "index", "--json"
+    )
+    assert json.loads(done.stdout)["tasks"][0]["pipelines"][0]["name"] == "x"
+
+
+def test_a_run_of_another_system_takes_part(place, tmp_path):
+    run_file = tmp_path / "theirs.trec"
+    run_file.write_text("".join(f"{n} Q0 {s}.md 1 1.0 x\n" for n, s in enumerate(SUBJECTS, 1)))
+    done = run(
+        "eval",
+        place / "questions.jsonl",
+        "--run",
+        run_file,
+        "-p",
+        place / "words.yaml",
+        "--baseline",
+        "theirs",
+    )
+    assert done.exit_code == 0, done.output
+    assert "theirs" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["questions.jsonl"], 2, "give at least one --pipeline"),
+        (["nowhere", "-p", "words.yaml"], 2, "there is no task at"),
+        (["questions.jsonl", "-p", "nowhere.yaml"], 2, "cannot be read"),
+        (["questions.jsonl", "-p", "words.yaml", "-p", "words.yaml"], 2, "['words'] more than once"),
+        (["questions.jsonl", "-p", "words.yaml", "-m", "quality"], 2, "there is no metric 'quality'"),
+        (["questions.jsonl", "-p", "words.yaml", "--baseline", "x"], 2, "baseline must be one of"),
+        (["questions.jsonl", "-p", "words.yaml", "--save", "r.pdf"], 2, "must end in one of"),
+        (["questions.jsonl", "-p", "words.yaml", "--split", "dev"], 2, "has no splits"),
+        (["questions.jsonl", "-p", "bad.yaml"], 2, "bad.yaml, line 3: Retriever has no setting 'limits'"),
+        (["questions.jsonl", "-p", "lost.yaml"], 1, "there is no index at"),
+        (["questions.jsonl", "-p", "server.yaml"], 1, "no answer from a Qdrant server"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_clear_message(place, arguments, code, said, monkeypatch):
+    monkeypatch.chdir(place)
+    (place / "bad.yaml").write_text(
+        "collection: {path: index, name: docs}\nstages:\n- Retriever: {limits: 3}\n"
+    )
+    (place / "lost.yaml").write_text("collection: {path: lost, name: docs}\nstages: [Retriever]\n")
+    (place / "server.yaml").write_text(
+        "collection: {url: 'http://127.0.0.1:9', name: docs}\nstages: [Retriever]\n"
+    )
+    done = run("eval", *arguments)
+    assert done.exit_code == code, done.output
+    assert said in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+SPACE = """collection: {path: index, name: docs}
+stages:
+  - Retriever: {limit: {choose: [10, 3]}}
+  - Top: {n: {choose: [1, 2, 5]}}
+"""
+
+
+@pytest.mark.parametrize("method", ["grid", "halving"])
+def test_tuning_chooses_on_one_part_and_reports_on_the_other(place, method):
+    (place / "space.yaml").write_text(SPACE)
+    done = run("tune", place / "space.yaml", place / "questions.jsonl", "--method", method, "--save", place / "best.yaml", "--json")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    answer = json.loads(done.stdout)
+    assert len(answer["trials"]) == 6
+    assert answer["best"] == {"limit": 10, "n": 1}
+    task = answer["report"]["tasks"][0]
+    assert task["name"] == "questions, test part"
+    assert task["questions"] == 6
+    with open_pipeline(place / "best.yaml") as best:
+        assert (best.stages[0].limit, best.stages[1].n) == (10, 1)
+
+
+def test_tuning_shows_what_was_tried_and_what_it_is_worth(place):
+    (place / "space.yaml").write_text(SPACE)
+    done = run("tune", place / "space.yaml", place / "questions.jsonl")
+    assert "Tried on questions, dev part" in done.stdout
+    assert "questions, test part" in done.stdout
+    assert "few to choose by" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--dev", "a"], "give --dev and --test together"),
+        (["--dev", "a", "--test", "a"], "are both 'a'"),
+        (["--method", "luck"], "--method is grid or halving"),
+        (["--dev-share", "2"], "--dev-share"),
+    ],
+)
+def test_tuning_on_the_test_set_is_refused(place, arguments, said):
+    (place / "space.yaml").write_text(SPACE)
+    done = run("tune", place / "space.yaml", place / "questions.jsonl", *arguments)
+    assert done.exit_code == 2
+    assert said in done.stderr
+
+
+def test_a_set_is_made_and_evaluated(place, tmp_path, monkeypatch):
+    from hydrant.cli import make_eval
+    from hydrant.testing import ScriptedGenerator
+
+    script = {f"The {s}": f"What does a {s} do at low pressure?" for s in SUBJECTS}
+    monkeypatch.setattr(make_eval, "_generator", lambda ctx, given: ScriptedGenerator(script))
+    done = run("make-eval", tmp_path / "judged", "--llm", "{}", "--path", place / "index", "--passages", "8", "--documents", "--json")  # fmt: skip
+    assert done.exit_code == 0, done.output
+    answer = json.loads(done.stdout)
+    assert answer["passages"] == 8
+    assert len(answer["questions"]) == 8
+    shown = run("make-eval", tmp_path / "more", "--llm", "{}", "--path", place / "index", "--passages", "3")
+    assert "3 questions for 3 passages" in shown.stdout
+    assert "word search looks better here" in shown.stderr
+    done = run("eval", tmp_path / "judged", "-p", place / "words.yaml", "--json", "-m", "R@10")
+    assert json.loads(done.stdout)["tasks"][0]["pipelines"][0]["means"]["R@10"] == 1.0
+    done = run("make-eval", tmp_path / "judged", "--llm", "{}", "--path", place / "index")
+    assert (done.exit_code, "holds a judged set already" in done.stderr) == (2, True)
+
+
+@pytest.mark.parametrize("given", ["nowhere.yaml", "{Rrf: {}}", "{Nobody: {}}", "{OpenAIGenerator: {}}"])
+def test_what_is_no_language_model_is_refused(place, tmp_path, given):
+    done = run("make-eval", tmp_path / "judged", "--llm", given, "--path", place / "index")
+    assert done.exit_code == 2
+    assert "--llm" in done.stderr
+    assert not (tmp_path / "judged").exists()
