@@ -214,16 +214,22 @@ def _judged(name: str, folder: Path) -> Tokens:
     questions = list(judged.queries.values())
     late, dense = LateEncoder(MODEL), DenseEncoder(MODEL, normalize=True)
     tokens = {
-        "documents": _kept(f"late {judged.corpus}", contents, late.encode_document),
-        "queries": _kept(f"late questions {judged.corpus}", questions, late.encode_query),
+        "documents": kept(f"late {judged.corpus}", contents, late.encode_document),
+        "queries": kept(f"late questions {judged.corpus}", questions, late.encode_query),
     }
-    (pooled,) = _kept(f"dense {judged.corpus}", contents, lambda texts: [dense.encode_document(texts)])
+    (pooled,) = kept(f"dense {judged.corpus}", contents, lambda texts: [dense.encode_document(texts)])
     asked = np.array(dense.encode_query(questions), np.float32)
     return Tokens(f"B. {name}, {MODEL}", tokens["queries"], tokens["documents"], judged, (asked, pooled))
 
 
-def _kept(name: str, texts: list[str], make: Callable[[list[str]], Sequence[Any]]) -> list[Vectors]:
-    """A list of arrays, made at the first run."""
+def kept(name: str, texts: list[str], make: Callable[[list[str]], Sequence[Any]]) -> list[Vectors]:
+    """A list of arrays for the texts, made at the first run and kept between runs.
+
+    Args:
+        name: What it is.
+        texts: The texts.
+        make: Makes the arrays.
+    """
     key = hashlib.sha256("\0".join([MODEL, name, *texts]).encode()).hexdigest()[:16]
     file = cache_folder() / f"tokens-{key}.npz"
     if not file.is_file():

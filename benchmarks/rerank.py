@@ -35,6 +35,7 @@ PARTS = ("speed", "throughput", "quality", "oracle", "cur")
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = tables.options(__doc__)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="which tables")
+    parser.add_argument("--sets", nargs="+", default=rerank_quality.SETS, help="which judged sets")
     parser.add_argument("--rounds", type=int, default=5, help="how often each variant is timed")
     given = parser.parse_args(arguments)
     report = tables.Report("rerank", given.json)
@@ -49,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 throughput(report, model, texts[: 4 if given.quick else 10], 2 if given.quick else 16, rounds)
     quality = set(given.only) & {"quality", "oracle", "cur"}
     if quality:
-        rerank_quality.measure(report, data_folder(given.data), quality, quick=given.quick)
+        sets = ("cookbook-docs/test",) if given.quick else given.sets
+        rerank_quality.measure(report, data_folder(given.data), quality, sets, quick=given.quick)
     report.close()
 
 

@@ -14,6 +14,7 @@ from benchmarks import tables
 from benchmarks.data import DataMissingError, JudgedSet, Qrels, load
 from benchmarks.indexes import MODEL, indexed
 from benchmarks.metrics import NDCG_10, chance, per_query
+from benchmarks.muvera import kept
 from hydrant import (
     Blend,
     Collection,
@@ -33,16 +34,21 @@ from hydrant.rerank.maxsim import maxsim
 from hydrant.testing import FunctionStage
 
 SETS = ("nfcorpus/test", "cranfield/test")
+_CUR_SET = "cranfield/test"
+# A corpus of no more passages is encoded whole, as other measurements do that keep it.
+_SMALL = 2000
 _QUERIES = 60
 _DEPTH = 30
 _ERRORS = (0.0, 0.1, 0.3)
 
 
-def measure(report: tables.Report, folder: Path, parts: AnyOf[str], *, quick: bool) -> None:
+def measure(
+    report: tables.Report, folder: Path, parts: AnyOf[str], sets: Sequence[str] = SETS, *, quick: bool
+) -> None:
     """Print the tables of these parts."""
     rows: list[list[Any]] = []
     oracle: list[list[Any]] = []
-    for name in ("cookbook-docs/test",) if quick else SETS:
+    for name in sets:
         try:
             judged = load(name, folder)
         except DataMissingError as missing:
@@ -51,11 +57,16 @@ def measure(report: tables.Report, folder: Path, parts: AnyOf[str], *, quick: bo
         queries = dict(list(judged.queries.items())[: 2 if quick else _QUERIES])
         found = first_stages(judged, queries, ("BM25",) if quick else ("BM25", "hybrid"))
         tokens = Remembering(LateEncoder(MODEL))
+        if not quick and parts != {"oracle"}:
+            tokens.prepare(
+                judged,
+                [hit.passage.content for each in found.values() for hits in each.values() for hit in hits],
+            )
         if "quality" in parts:
             rows += _late(judged, queries, found, tokens)
         if "oracle" in parts:
             oracle += _oracles(judged, queries, found["BM25"])
-        if "cur" in parts:
+        if "cur" in parts and (quick or name == _CUR_SET):
             _cur(report, judged, queries, tokens, quick=quick)
     if "quality" in parts:
         report.table(
@@ -243,6 +254,15 @@ class Remembering(Encoder):
         self._encoder = encoder
         self._documents: dict[str, Any] = {}
         self._queries: dict[str, Any] = {}
+
+    def prepare(self, judged: JudgedSet, candidates: Sequence[str]) -> None:
+        """Have the vectors of a set's candidates, from the disk where an earlier run left them."""
+        whole = [passage.content for passage in judged.passages if passage.text.strip()]
+        texts, name = whole, f"late {judged.corpus}"
+        if len(whole) > _SMALL:
+            texts, name = sorted(set(candidates)), f"late candidates {judged.corpus}"
+        vectors = kept(name, texts, self._encoder.encode_document)
+        self._documents.update(zip(texts, vectors, strict=True))
 
     def encode_query(self, texts: Sequence[str]) -> Any:
         """From memory, or from the encoder."""
