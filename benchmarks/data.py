@@ -6,8 +6,6 @@ environment variable `HYDRANT_BENCH_DATA` says; a set that is not there is skipp
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from hydrant import Passage
+from hydrant.evaluate.judgments import Qrels, read_judgments
+from hydrant.evaluate.lines import records
 
 DATA_VARIABLE = "HYDRANT_BENCH_DATA"
 # About a paragraph, for long texts that have to be cut into passages before they can be judged.
 _PASSAGE_CHARACTERS = 800
-
-Qrels = dict[str, dict[str, int]]
 
 
 class DataMissingError(RuntimeError):
@@ -152,16 +150,12 @@ def _passage(record: Mapping[str, Any]) -> Passage:
 
 
 def _queries(base: Path, judged: Qrels) -> dict[str, str]:
-    records = lines(base / "queries.jsonl")
-    return {record["_id"]: record["text"] for record in records if record["_id"] in judged}
+    questions = lines(base / "queries.jsonl")
+    return {record["_id"]: record["text"] for record in questions if record["_id"] in judged}
 
 
 def _qrels(path: Path) -> Qrels:
-    qrels: Qrels = {}
-    with _opened(path).open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file, delimiter="\t"):
-            qrels.setdefault(row["query-id"], {})[row["corpus-id"]] = int(row["score"])
-    return qrels
+    return read_judgments(_opened(path)).qrels
 
 
 def lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -170,8 +164,7 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         DataMissingError: It is not there.
     """
-    with _opened(path).open(encoding="utf-8") as file:
-        yield from map(json.loads, file)
+    return (dict(record.fields) for record in records(_opened(path)))
 
 
 def _opened(path: Path) -> Path:
