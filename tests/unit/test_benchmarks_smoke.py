@@ -121,3 +121,15 @@ def test_every_reranker_by_a_language_model_is_measured(measured, tmp_path):
     assert int(rows["pointwise, yes/no"][2]) == 3
     assert int(rows["pairwise, sort"][2]) in {4, 6}
     assert all(0 <= row[1] <= 1 for row in rows.values())
+
+
+def test_a_frameworks_retriever_costs_little_over_the_pipeline_it_holds(measured):
+    pytest.importorskip("langchain_hydrant")
+    (table,) = [table for table in measured("integrations", "--quick") if "title" in table]
+    assert ["LangChain", "sync"] in [row[:2] for row in table["rows"]]
+    assert ["LangChain", "async"] in [row[:2] for row in table["rows"]]
+    for row in table["rows"]:
+        core, framework, overhead, processor = map(float, row[2:6])
+        assert core > 0 < framework
+        # A fifth of a millisecond on a quiet machine; the bound is for one that runs three other things.
+        assert min(overhead, processor) < 2

@@ -14,7 +14,7 @@ from langchain_core.runnables import ConfigurableField, RunnablePassthrough
 from pydantic import ValidationError
 from qdrant_client import models
 
-from hydrant import Bm25Encoder, Collection, Hyde, Passage, Top
+from hydrant import Bm25Encoder, Collection, EdgeClient, Hyde, Passage, Top
 from hydrant.errors import (
     ConfigurationError,
     EmptyQuery,
@@ -411,3 +411,17 @@ class TestConfig:
         one, two, other = (HydrantRetriever(pipeline=docs.retriever(limit=k), k=3) for k in (5, 5, 6))
         assert one == two
         assert one != other
+
+    def test_a_pipeline_in_a_file_is_a_retrievers_pipeline(self, tmp_path):
+        from hydrant import open_pipeline
+        from hydrant.config.describe import to_yaml
+
+        with EdgeClient(tmp_path / "index") as client:
+            made = Collection.create(client, "docs", sparse=Bm25Encoder())
+            made.indexer(progress=False).add([Passage("Keys are rotated.", id="1"), Passage("Keys", id="2")])
+            pipeline = made.retriever(limit=2) >> Top(1)
+            expected = HydrantRetriever(pipeline=pipeline).invoke("keys rotated")
+            said = to_yaml(pipeline, name="search", collection={"path": "index", "name": "docs"})
+        (tmp_path / "search.yaml").write_text(said)
+        with open_pipeline(tmp_path / "search.yaml") as again:
+            assert HydrantRetriever(pipeline=again).invoke("keys rotated") == expected
