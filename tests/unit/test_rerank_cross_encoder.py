@@ -346,6 +346,12 @@ def test_a_model_of_another_kind_is_refused_rather_than_given_a_random_head():
         (found() >> CrossEncoderReranker(path)).run("q")
 
 
+def test_a_network_without_a_head_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"architectures": ["BertForMaskedLM"], "model_type": "bert"}')
+    with pytest.raises(ConfigurationError, match="has no head that scores pairs but one ForMaskedLM"):
+        (found() >> CrossEncoderReranker(tmp_path)).run("q")
+
+
 class Hanging:
     def __init__(self):
         self.released = threading.Event()

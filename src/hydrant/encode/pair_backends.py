@@ -16,6 +16,7 @@ from hydrant.encode.backends import BATCH_SIZE, CPU_LIMITS, object_name
 from hydrant.encode.loading import load_named
 from hydrant.encode.model_files import model_folder
 from hydrant.encode.model_kinds import describe, kind_of, shown_name, wrong_kind
+from hydrant.encode.models import Source
 from hydrant.encode.vectors import BatchLimits
 from hydrant.errors import ConfigurationError
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from sentence_transformers import CrossEncoder
 
-    from hydrant.encode.models import Source
     from hydrant.encode.onnx_export import Precision
     from hydrant.encode.onnx_runtime import OnnxModel
 
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _OWNER = "cross-encoder"
 # Kinds of models that have no head for pairs: the library would give them one of random numbers.
 _OTHERS = frozenset({"SentenceTransformer", "SparseEncoder", "MultiVectorEncoder"})
+# Its answer "yes" or "no" is the score.
+_GENERATIVE = "ForCausalLM"
 # Tokenizers without a limit of their own say a number beyond any text.
 _ENDLESS = 10**6
 
@@ -132,7 +134,7 @@ class OnnxPairs(PairBackend):
 
         name = full_name(name)
         folder = model_folder(name, options)
-        _check_pairs(Path(folder), name)
+        _check_head(Source(folder, local_only=True), {}, name)
         model = open_model(Wanted(name, "scores", precision, options))
         return cls(model, name, _stored_labels(Path(folder), len(model.facts["check"][0])))
 
@@ -183,19 +185,22 @@ def full_name(name: str) -> str:
 def _loaded(source: Source, options: dict[str, Any]) -> CrossEncoder:
     from sentence_transformers import CrossEncoder
 
-    kind = describe(source, options).kind
-    if kind in _OTHERS:
-        raise wrong_kind(source.location, str(kind), "a cross-encoder reranker")
+    _check_head(source, options, source.location)
     model: CrossEncoder = CrossEncoder(source.location, **options)
     return model
 
 
-def _check_pairs(folder: Path, name: str) -> None:
-    from hydrant.encode.models import Source
-
-    kind = describe(Source(str(folder), local_only=True), {}).kind
-    if kind in _OTHERS:
-        raise wrong_kind(name, str(kind), "a cross-encoder reranker")
+def _check_head(source: Source, options: Mapping[str, Any], name: str) -> None:
+    """Refuse a model without a head for pairs: the library would give it one of random numbers, and say nothing."""
+    described = describe(source, options)
+    if described.kind is None and described.head != _GENERATIVE:
+        msg = (
+            f"model {name!r} has no head that scores pairs{f' but one {described.head}' if described.head else ''}; a "
+            "cross-encoder's files say ForSequenceClassification in config.json"
+        )
+        raise ConfigurationError(msg)
+    if described.kind in _OTHERS:
+        raise wrong_kind(name, str(described.kind), "a cross-encoder reranker")
 
 
 def _labels(config: Any, number: int) -> tuple[str, ...]:
