@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from hydrant import Task
+from hydrant import Bm25Encoder, Collection, EdgeClient, Experiment, Task
 from hydrant.errors import TaskError
 from hydrant.evaluate.judgments import Run
 from hydrant.evaluate.tune import split
@@ -228,3 +228,29 @@ def test_pools_of_languages_come_from_task_yaml(shared_data, tmp_path):
     query = next(iter(task.queries.values()))
     assert query.filter == {"lang": "en"}
     assert all(document.startswith("en-") for judged in task.qrels.values() for document in judged)
+
+
+def test_within_its_own_source_a_question_sees_that_alone(tmp_path):
+    (tmp_path / "qrels").mkdir()
+    corpus = [{"_id": f"d{n}", "text": f"text {n}", "metadata": {"book": "ab"[n % 2]}} for n in range(6)]
+    queries = [{"_id": f"q{n}", "text": f"question {n}", "metadata": {"book": "ab"[n % 2]}} for n in range(2)]
+    (tmp_path / "corpus.jsonl").write_text(jsonl(corpus))
+    (tmp_path / "queries.jsonl").write_text(jsonl(queries))
+    (tmp_path / "qrels" / "test.tsv").write_text("q0\td0\t1\nq1\td1\t1\n")
+    settings = tmp_path / "task.yaml"
+    settings.write_text("within: book\ngroup: book\n")
+    task = Task.load(tmp_path)
+    assert task.queries["q1"].filter == {"book": "b"}
+    assert task.groups == {"q0": "a", "q1": "b"}
+    settings.write_text("within: book\nkind: rerank\n")
+    assert Task.load(tmp_path).candidates == {"q0": ("d0", "d2", "d4"), "q1": ("d1", "d3", "d5")}
+
+
+def test_the_known_figure_of_bm25_on_nfcorpus_comes_out(shared_data):
+    task = Task.load(shared_data / "nfcorpus")
+    with EdgeClient(":memory:") as client:
+        docs = Collection.create(client, "docs", sparse=Bm25Encoder())
+        docs.indexer(progress=False).add(task.corpus)
+        pipelines = {"bm25": docs.retriever(limit=10)}
+        report = Experiment(pipelines, task, metrics=["nDCG@10"], resamples=10, progress=False).run()
+    assert 0.322 <= report["nfcorpus/test"]["bm25"].mean("nDCG@10") <= 0.329
