@@ -52,8 +52,16 @@ def langchain(pipeline: Stage) -> Calls:
     return Calls(retriever.invoke, retriever.ainvoke)
 
 
+def llama_index(pipeline: Stage) -> Calls:
+    """LlamaIndex's retriever around it."""
+    from llama_index.retrievers.hydrant import HydrantRetriever
+
+    retriever = HydrantRetriever(pipeline)
+    return Calls(retriever.retrieve, retriever.aretrieve)
+
+
 # Every framework that is measured, by the name that its row has.
-FRAMEWORKS: Mapping[str, Callable[[Stage], Calls]] = {"LangChain": langchain}
+FRAMEWORKS: Mapping[str, Callable[[Stage], Calls]] = {"LangChain": langchain, "LlamaIndex": llama_index}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
