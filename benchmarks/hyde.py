@@ -21,7 +21,7 @@ from qdrant_client import models
 from benchmarks import hyde_gate, hyde_price
 from benchmarks.data import DataMissingError, JudgedSet, data_folder
 from benchmarks.hyde_runs import DEPTH, Figures, KeptEncoder, Texts, figures, hyde
-from benchmarks.hyde_texts import REPORTING, SAMPLE, Written, frozen, questions
+from benchmarks.hyde_texts import REPORTING, Written, frozen, questions, sampled
 from benchmarks.indexes import MODEL, indexed
 from benchmarks.metrics import chance
 from benchmarks.tables import Report, options
@@ -70,9 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = options(__doc__)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="which parts to measure")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw the gate's study (.svg or .png)")
-    parser.add_argument(
-        "--questions", type=int, default=SAMPLE, help=f"of each set, for the small model (default {SAMPLE})"
-    )
+    parser.add_argument("--questions", type=int, help="of each set at most, for the small model")
     given = parser.parse_args(arguments)
     report = Report("hyde", given.json)
     folder = data_folder(given.data)
@@ -120,11 +118,11 @@ def measure_frozen(report: Report, folder: Path, encoder: KeptEncoder, number: i
     )
 
 
-def measure_small(report: Report, folder: Path, encoder: KeptEncoder, number: int) -> None:
+def measure_small(report: Report, folder: Path, encoder: KeptEncoder, at_most: int | None) -> None:
     """Print the tables of what the small model wrote."""
     written = Written()
     for name in REPORTING:
-        judged = questions(name, folder, number)
+        judged = questions(name, folder, sampled(name, at_most))
         texts = written.of(judged)
         with indexed(judged, dense=encoder) as docs:
             table = Measured(judged)
