@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks import context, fusion, ingest, quality, query, tables
+from benchmarks import context, fusion, ingest, quality, query, rerank_llm, tables
 from benchmarks.data import data_folder
 
 
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ingest.measure(report, given.data)
     query.measure(report)
     context.measure(report, folder)
+    rerank_llm.measure(report, folder)
     report.close()
 
 

@@ -126,7 +126,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report.close()
 
 
-def measure(report: Report, folder: Path, questions: int, noises: Sequence[float] = NOISE) -> None:
+def measure(
+    report: Report, folder: Path, questions: int = _QUESTIONS, noises: Sequence[float] = NOISE
+) -> None:
     """Print the oracle's table of each set."""
     for found in _found(report, folder, questions):
         before = found.scores(found.hits)
