@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import tables
-from benchmarks.data import DataMissingError, JudgedSet, Qrels, load
+from benchmarks.data import DataMissingError, JudgedSet, load
 from benchmarks.indexes import MODEL, indexed
 from benchmarks.metrics import NDCG_10, chance, per_query
 from benchmarks.muvera import kept
@@ -156,7 +156,7 @@ def _oracles(
     judged: JudgedSet, queries: Mapping[str, str], hits: Mapping[str, Sequence[Hit]]
 ) -> list[list[Any]]:
     grades = grades_of(judged)
-    qrels: Qrels = {query: judged.qrels[query] for query in queries}
+    qrels = {query: judged.qrels[query] for query in queries}
     before = per_query(NDCG_10, qrels, {query: _ranked(None, "", hits[query]) for query in queries})
     rows: list[list[Any]] = []
     for errors in _ERRORS:
