@@ -85,6 +85,7 @@ def test_nothing_stands_above_our_packages_in_the_namespaces():
         ("HydrantHyDERetriever", BaseRetriever),
         ("HydrantHyDE", BaseQueryTransform),
         ("HydrantRerank", BaseNodePostprocessor),
+        ("HydrantContextPacker", BaseNodePostprocessor),
         ("HydrantToolSpec", BaseToolSpec),
         ("HydrantSearchEvent", BaseEvent),
         ("LlamaIndexGenerator", TextGenerator),

@@ -288,6 +288,12 @@ def test_a_reranker_must_be_one(wrong):
         HydrantRerank(wrong)
 
 
+def test_a_retriever_in_the_place_of_a_reranker_is_refused(docs):
+    rerank = HydrantRerank(docs.retriever())
+    with pytest.raises(ConfigurationError, match="none of them"):
+        rerank.postprocess_nodes(scored(*NODES), QUERY)
+
+
 def test_rerankers_by_language_models_show_their_prompts():
     from llama_index.core.prompts import PromptTemplate
 

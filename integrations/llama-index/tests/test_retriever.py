@@ -249,6 +249,16 @@ def test_what_a_search_went_on_without_is_on_its_nodes_in_the_log_and_in_the_tra
     assert "hyde: RuntimeError: no model" in caplog.text
 
 
+def test_what_tracers_are_told_serialises(docs, heard):
+    query = HydrantQueryBundle(
+        "fox", filters=MetadataFilters(filters=[MetadataFilter(key="even", value="True")])
+    )
+    HydrantRetriever(docs.retriever()).retrieve(query)
+    assert {"RetrievalStartEvent", "HydrantSearchEvent", "RetrievalEndEvent"} <= {
+        event.class_name() for event in heard.events if event.model_dump_json()
+    }
+
+
 def test_a_deadline_is_kept(docs):
     with HangingStage("hyde") as hanging:
         found = HydrantRetriever(hanging >> docs.retriever(), deadline=0.5).retrieve(QUESTION)
@@ -278,11 +288,15 @@ def test_a_trace_shows_every_stage_and_how_long_it_took(docs, heard):
         ({"similarity_top_k": 0}, "similarity_top_k"),
         ({"similarity_top_k": True}, "similarity_top_k"),
         ({"similarity_top_k": "3"}, "similarity_top_k"),
+        ({"deadline": 0}, "deadline"),
+        ({"deadline": "soon"}, "deadline"),
     ],
 )
 def test_settings_that_cannot_work_are_refused_at_once(docs, settings, message):
     with pytest.raises(ConfigurationError, match=message):
         HydrantRetriever(docs.retriever(), **settings)
+    with pytest.raises(ConfigurationError, match=message):
+        HydrantRetriever(docs.retriever()).with_options(**settings)
 
 
 def test_an_unknown_keyword_is_refused(docs):

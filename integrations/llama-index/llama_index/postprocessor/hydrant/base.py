@@ -13,14 +13,15 @@ from llama_index.core.postprocessor.types import BaseNodePostprocessor
 from llama_index.core.prompts.mixin import PromptMixin
 from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
 
-from hydrant import Hit, Pipeline, Query, SearchResult, SearchState, Stage
-from hydrant.errors import ConfigurationError, InputError, UnknownArgument
+from hydrant import SearchResult, Stage
+from hydrant.errors import ConfigurationError, UnknownArgument
+from llama_index.postprocessor.hydrant.stages import OverNodes
 from llama_index.retrievers.hydrant.events import report
-from llama_index.retrievers.hydrant.nodes import hits_of, reranked
+from llama_index.retrievers.hydrant.nodes import reranked
 from llama_index.retrievers.hydrant.prompts import prompts_of, with_prompts
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Iterator
 
     from llama_index.core.prompts.mixin import PromptDictType
 
@@ -104,7 +105,7 @@ class HydrantRerank(BaseNodePostprocessor, PromptMixin):
     ) -> list[NodeWithScore]:
         with _Run(self, nodes, query_bundle).traced() as run:
             if nodes:
-                run.done(run.search.run(run.query, deadline=self.deadline))
+                run.done(run.over.search.run(run.over.query, deadline=self.deadline))
         return run.ranked
 
     async def _apostprocess_nodes(
@@ -112,7 +113,7 @@ class HydrantRerank(BaseNodePostprocessor, PromptMixin):
     ) -> list[NodeWithScore]:
         with _Run(self, nodes, query_bundle).traced() as run:
             if nodes:
-                run.done(await run.search.arun(run.query, deadline=self.deadline))
+                run.done(await run.over.search.arun(run.over.query, deadline=self.deadline))
         return run.ranked
 
     def _get_prompts(self) -> PromptDictType:
@@ -122,47 +123,25 @@ class HydrantRerank(BaseNodePostprocessor, PromptMixin):
         self._reranker = with_prompts(self._reranker, prompts)
 
 
-class _Given(Stage):
-    """Hits that are there already, in the place of a retriever."""
-
-    name = "nodes"
-    required = True
-
-    def __init__(self, hits: Sequence[Hit]) -> None:
-        self._hits = hits
-
-    def flow(self, state: SearchState) -> Generator[Any, Any, SearchState]:
-        """Put them in."""
-        yield from ()
-        return state.with_hits(self._hits)
-
-
 class _Run:
     """One ranking: what goes in, what tracers hear, what comes out."""
 
     def __init__(self, owner: HydrantRerank, nodes: list[NodeWithScore], bundle: QueryBundle | None) -> None:
-        if bundle is None:
-            msg = "a reranker needs a query; give query_bundle=QueryBundle(...) or query_str=..."
-            raise InputError(msg)
+        self.over = OverNodes(owner.reranker, nodes, bundle, mode=owner.metadata_mode, limit=owner.top_n)
         self._owner = owner
-        self._nodes = nodes
-        self._bundle = bundle
-        self.query = Query(bundle.query_str, limit=owner.top_n)
-        self.search: Pipeline = _Given(hits_of(nodes, owner.metadata_mode)) >> owner.reranker
         self.ranked: list[NodeWithScore] = []
 
     @contextmanager
     def traced(self) -> Iterator[_Run]:
         """Tell tracers of the start and, where it does not fail, of the end, in LlamaIndex's new and old way."""
-        top_n = len(self._nodes) if self._owner.top_n is None else self._owner.top_n
+        nodes, bundle = list(self.over.nodes), self.over.bundle
+        top_n = len(nodes) if self._owner.top_n is None else self._owner.top_n
         model = type(self._owner.reranker).__name__
-        _DISPATCHER.event(
-            ReRankStartEvent(query=self._bundle, nodes=self._nodes, top_n=top_n, model_name=model)
-        )
+        _DISPATCHER.event(ReRankStartEvent(query=bundle, nodes=nodes, top_n=top_n, model_name=model))
         payload: dict[Any, Any] = {
-            EventPayload.NODES: self._nodes,
+            EventPayload.NODES: nodes,
             EventPayload.MODEL_NAME: model,
-            EventPayload.QUERY_STR: self._bundle.query_str,
+            EventPayload.QUERY_STR: bundle.query_str,
             EventPayload.TOP_K: top_n,
         }
         with self._owner.callback_manager.event(CBEventType.RERANKING, payload=payload) as event:
@@ -172,5 +151,5 @@ class _Run:
 
     def done(self, result: SearchResult) -> None:
         """Turn the hits back into nodes."""
-        degraded = report(self._bundle.query_str, result)
-        self.ranked = [reranked(self._nodes[int(str(hit.point_id))], hit, degraded) for hit in result.hits]
+        degraded = report(self.over.bundle.query_str, result)
+        self.ranked = [reranked(self.over.node(hit), hit, degraded) for hit in result.hits]

@@ -14,7 +14,7 @@ from llama_index.retrievers.hydrant.embedding import embedding_encoder
 from llama_index.retrievers.hydrant.events import report
 from llama_index.retrievers.hydrant.nodes import node_of
 from llama_index.retrievers.hydrant.prompts import prompts_of, with_prompts
-from llama_index.retrievers.hydrant.query import Bound
+from llama_index.retrievers.hydrant.query import Bound, check_deadline
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -36,7 +36,8 @@ class HydrantRetriever(BaseRetriever):
 
     Nodes that LlamaIndex or `HydrantIndexer` wrote come back as they were, with relationships; others become `TextNode`s
     with "title" and "source" among their metadata. A node's score is that of the last stage that ranked; what every stage
-    said is in `node.metadata["_hydrant"]`, which neither language models nor embeddings see.
+    said is in `node.metadata["_hydrant"]`, which neither language models nor embeddings see. Where a `ContextPacker` is in the
+    pipeline, the nodes are the hits it was given, whole; for what it packs use `HydrantContextPacker` behind the retriever.
 
     A query is a text or a bundle. Of a bundle `embedding` (searches the dense source instead of the encoder's vector) and
     `custom_embedding_strs` (the dense source searches with the mean of theirs) count; a `HydrantQueryBundle` may have
@@ -82,6 +83,7 @@ class HydrantRetriever(BaseRetriever):
             raise ConfigurationError(msg)
         self._pipeline = pipeline
         self._bound = Bound(similarity_top_k, filters, tenant, embedding_source)
+        check_deadline(deadline)
         self._deadline = deadline
         super().__init__(callback_manager, object_map, objects, verbose)
 
@@ -168,6 +170,7 @@ class HydrantRetriever(BaseRetriever):
             bound.embedding_source,
         )
         if deadline is not _UNSET:
+            check_deadline(deadline)
             changed._deadline = deadline  # noqa: SLF001  as above
         return changed
 

@@ -105,8 +105,7 @@ class HydrantHyDE(BaseQueryTransform):
         )
 
     def _get_prompts(self) -> PromptDictType:
-        template = template_of(PromptTemplate(_template(self._stage), template_var_mappings=None), "query")
-        return {_PROMPT: PromptTemplate(template.replace("{query}", "{context_str}"))}
+        return {_PROMPT: PromptTemplate(_template(self._stage).replace("{query}", "{context_str}"))}
 
     def _update_prompts(self, prompts: PromptDictType) -> None:
         check_keys({key: prompt for key, prompt in prompts.items() if ":" not in key}, {_PROMPT: None})

@@ -88,6 +88,25 @@ def reranked(given: NodeWithScore, hit: Hit, degraded: Sequence[str]) -> NodeWit
     return NodeWithScore(node=_noted(given.node, note), score=hit.score)
 
 
+def repacked(given: NodeWithScore, text: str, ids: Sequence[str]) -> NodeWithScore:
+    """A node with another text, made of the nodes with these ids; a `TextNode` where the text is another one."""
+    node = given.node
+    if len(ids) == 1 and node.get_content(MetadataMode.NONE) == text:
+        return given
+    note = {**_note(node), "nodes": list(ids)}
+    packed = TextNode(
+        id_=node.node_id,
+        text=text,
+        metadata={**node.metadata, KEY: note},
+        relationships=dict(node.relationships),
+        excluded_llm_metadata_keys=list(node.excluded_llm_metadata_keys),
+        excluded_embed_metadata_keys=list(node.excluded_embed_metadata_keys),
+        metadata_template=node.metadata_template,
+        metadata_separator=node.metadata_separator,
+    )
+    return NodeWithScore(node=packed, score=given.score)
+
+
 def plain(node: BaseNode) -> BaseNode:
     """The node without what Hydrant noted; a copy where it noted something."""
     if KEY not in node.metadata:
@@ -127,7 +146,10 @@ def _hit(given: NodeWithScore, place: int, mode: MetadataMode) -> Hit:
         stages = {RETRIEVAL: StageScore(float(given.score), place + 1)}
     # With metadata in front of the text the title is among them already.
     title = note.get("title") if mode == MetadataMode.NONE else None
-    passage = Passage(node.get_content(mode), id=node.node_id, title=title)
+    # Where a chunk stands in its document lets a packer put neighbours together.
+    start = getattr(node, "start_char_idx", None)
+    place_in = {} if start is None else {"start_index": start}
+    passage = Passage(node.get_content(mode), node.node_id, title, node.ref_doc_id, place_in)
     return Hit(passage, 0.0 if given.score is None else float(given.score), stages, place)
 
 

@@ -112,6 +112,18 @@ def only_dense_source(pipeline: Stage) -> str:
     raise InputError(msg)
 
 
+def check_deadline(deadline: Any) -> None:
+    """Refuse what is no time to answer in.
+
+    Raises:
+        ConfigurationError: It is something else.
+    """
+    number = isinstance(deadline, int | float) and not isinstance(deadline, bool)
+    if deadline is not None and not (number and deadline > 0):
+        msg = f"deadline must be a number of seconds above 0, or None for no limit; got {deadline!r}"
+        raise ConfigurationError(msg)
+
+
 def check_top_k(top_k: Any) -> None:
     """Refuse what is no number of nodes.
 
