@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Self
 
+from pydantic_core import core_schema
+
 from hydrant import Query
 
 
@@ -27,6 +29,12 @@ class ExpandedQuery(str):
 
     def __getnewargs__(self) -> tuple[Any, ...]:
         return (self.query,)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
+        """What a chain says of it in its schemas: a text."""
+        own = core_schema.is_instance_schema(cls)
+        return core_schema.json_or_python_schema(json_schema=core_schema.str_schema(), python_schema=own)
 
     @property
     def hypotheses(self) -> tuple[str, ...]:

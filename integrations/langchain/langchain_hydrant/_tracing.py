@@ -12,11 +12,13 @@ from collections.abc import Callable, Generator, Sequence
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from langchain_core.callbacks import AsyncCallbackManager, CallbackManager, Callbacks
+from langchain_core.runnables.config import ensure_config
+
 from hydrant import Effect, Pipeline, Query, SearchResult, SearchState, Stage
 from hydrant.errors import DeadlineExceeded
 
 if TYPE_CHECKING:
-    from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
     from langchain_core.callbacks.base import BaseCallbackManager
     from langchain_core.runnables import RunnableConfig
 
@@ -30,6 +32,20 @@ def stage_config() -> RunnableConfig | None:
     """The config for what the stage at work calls; None leaves it to LangChain, which then takes the surrounding one."""
     manager = _CALLBACKS.get()
     return None if manager is None else {"callbacks": manager}
+
+
+def manager_of(callbacks: Callbacks = None) -> CallbackManager:
+    """The callbacks that were given, or where none were those of the surrounding chain, as LangChain's own models do."""
+    return CallbackManager.configure(_given(callbacks))
+
+
+def amanager_of(callbacks: Callbacks = None) -> AsyncCallbackManager:
+    """As `manager_of`, for async code."""
+    return AsyncCallbackManager.configure(_given(callbacks))
+
+
+def _given(callbacks: Callbacks) -> Callbacks:
+    return ensure_config().get("callbacks") if callbacks is None else callbacks
 
 
 def search(

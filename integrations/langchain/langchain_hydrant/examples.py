@@ -14,6 +14,7 @@ from typing_extensions import override
 from hydrant import Collection, IndexReport, Passage, Query, SearchResult, Stage
 from hydrant.errors import ConfigurationError, InputError
 from langchain_hydrant._arguments import Count, Seconds, Tenant, check_filter, check_known
+from langchain_hydrant._tracing import amanager_of, asearch, manager_of, search
 
 _NAMESPACE = uuid.UUID("0c2a4f0e-54b8-5b0a-9c0e-3d3d0a6a3b11")
 
@@ -127,12 +128,14 @@ class HydrantExampleSelector(BaseExampleSelector, BaseModel):
             InputError: An input key is missing among them.
             EmptyQuery: They hold no text.
         """
-        return self._examples(self._search.run(self._query(input_variables), deadline=self.deadline))
+        query = self._query(input_variables)
+        return self._examples(search(self._search, query, manager_of(), self.deadline))
 
     @override
     async def aselect_examples(self, input_variables: dict[str, str]) -> list[dict[str, Any]]:
         """As `select_examples`, without blocking the event loop."""
-        return self._examples(await self._search.arun(self._query(input_variables), deadline=self.deadline))
+        query = self._query(input_variables)
+        return self._examples(await asearch(self._search, query, amanager_of(), self.deadline))
 
     @property
     def _search(self) -> Stage:

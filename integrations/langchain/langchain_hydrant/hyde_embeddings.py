@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-from langchain_core.callbacks import AsyncCallbackManager, CallbackManager
 from langchain_core.embeddings import Embeddings
-from langchain_core.runnables.config import ensure_config
 
 from hydrant import Hyde, Query, SearchResult
 from hydrant.errors import ConfigurationError
-from langchain_hydrant._tracing import asearch, search
+from langchain_hydrant._tracing import amanager_of, asearch, manager_of, search
 from langchain_hydrant.generator import as_llm
 
 
@@ -85,15 +83,14 @@ class HydeEmbeddings(Embeddings):
         Raises:
             EmptyQuery: The text is blank.
         """
-        # There is no argument for callbacks: the surrounding chain's are taken, as LangChain's own models do.
-        manager = CallbackManager.configure(ensure_config().get("callbacks"))
+        manager = manager_of()
         hypotheses = self._hypotheses(search(self.hyde, Query(text), manager, self.deadline))
         own = self.embeddings.embed_query(text)
         return self._mean(own, self.embeddings.embed_documents(hypotheses) if hypotheses else [])
 
     async def aembed_query(self, text: str) -> list[float]:
         """As `embed_query`, without blocking the event loop."""
-        manager = AsyncCallbackManager.configure(ensure_config().get("callbacks"))
+        manager = amanager_of()
         hypotheses = self._hypotheses(await asearch(self.hyde, Query(text), manager, self.deadline))
         own = await self.embeddings.aembed_query(text)
         return self._mean(own, await self.embeddings.aembed_documents(hypotheses) if hypotheses else [])

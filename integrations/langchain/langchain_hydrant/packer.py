@@ -16,8 +16,8 @@ from hydrant.errors import InputError
 from langchain_hydrant._arguments import check_known
 from langchain_hydrant._convert import FOUND, document_of, hits_of
 from langchain_hydrant._query import ExpandedQuery
-from langchain_hydrant._tracing import asearch, search
-from langchain_hydrant.reranker import Given, Reranking, read_input
+from langchain_hydrant._tracing import amanager_of, asearch, manager_of, search
+from langchain_hydrant.reranker import DocumentsAndQuery, Given, read_input
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
@@ -27,7 +27,7 @@ _NO_QUESTION = "documents"
 
 
 class HydrantContextPacker(
-    BaseDocumentCompressor, BaseDocumentTransformer, RunnableSerializable[Reranking, str]
+    BaseDocumentCompressor, BaseDocumentTransformer, RunnableSerializable[DocumentsAndQuery, str]
 ):
     """Packs documents into a token budget with `hydrant.ContextPacker`.
 
@@ -58,16 +58,16 @@ class HydrantContextPacker(
         Args:
             documents: The documents, best first.
             query: What they are to answer.
-            callbacks: Who hears of it.
+            callbacks: Who hears of it; None for those of the surrounding chain.
 
         Raises:
             EmptyQuery: The query is blank.
         """
-        return _context(self._packed(documents, query, CallbackManager.configure(callbacks)))
+        return _context(self._packed(documents, query, manager_of(callbacks)))
 
     async def apack(self, documents: Sequence[Document], query: str, callbacks: Callbacks = None) -> Context:
         """As `pack`, without blocking the event loop."""
-        return _context(await self._apacked(documents, query, AsyncCallbackManager.configure(callbacks)))
+        return _context(await self._apacked(documents, query, amanager_of(callbacks)))
 
     @override
     def compress_documents(
@@ -78,19 +78,19 @@ class HydrantContextPacker(
         Args:
             documents: The documents, best first.
             query: What they are to answer.
-            callbacks: Who hears of it.
+            callbacks: Who hears of it; None for those of the surrounding chain.
 
         Raises:
             EmptyQuery: The query is blank.
         """
-        return _documents(self._packed(documents, query, CallbackManager.configure(callbacks)))
+        return _documents(self._packed(documents, query, manager_of(callbacks)))
 
     @override
     async def acompress_documents(
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> Sequence[Document]:
         """As `compress_documents`, without blocking the event loop."""
-        manager = AsyncCallbackManager.configure(callbacks)
+        manager = amanager_of(callbacks)
         return _documents(await self._apacked(documents, query, manager))
 
     @override
@@ -113,7 +113,7 @@ class HydrantContextPacker(
         return await self.acompress_documents(documents, self._question(kwargs))
 
     @override
-    def invoke(self, input: Reranking, config: RunnableConfig | None = None, **kwargs: Any) -> str:
+    def invoke(self, input: DocumentsAndQuery, config: RunnableConfig | None = None, **kwargs: Any) -> str:
         """The context's text.
 
         Args:
@@ -128,14 +128,16 @@ class HydrantContextPacker(
         return self._call_with_config(self._invoke, input, config, run_type="chain", **kwargs)
 
     @override
-    async def ainvoke(self, input: Reranking, config: RunnableConfig | None = None, **kwargs: Any) -> str:
+    async def ainvoke(
+        self, input: DocumentsAndQuery, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> str:
         """As `invoke`, without blocking the event loop."""
         return await self._acall_with_config(self._ainvoke, input, config, run_type="chain", **kwargs)
 
-    def _invoke(self, given: Reranking, run_manager: CallbackManagerForChainRun) -> str:
+    def _invoke(self, given: DocumentsAndQuery, run_manager: CallbackManagerForChainRun) -> str:
         return _context(self._packed(*read_input(given), run_manager.get_child())).text
 
-    async def _ainvoke(self, given: Reranking, run_manager: AsyncCallbackManagerForChainRun) -> str:
+    async def _ainvoke(self, given: DocumentsAndQuery, run_manager: AsyncCallbackManagerForChainRun) -> str:
         return _context(await self._apacked(*read_input(given), run_manager.get_child())).text
 
     def _packed(self, documents: Sequence[Document], query: str, manager: CallbackManager) -> SearchResult:

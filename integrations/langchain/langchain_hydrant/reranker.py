@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager, Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from pydantic import ConfigDict, model_validator
-from typing_extensions import override
+from typing_extensions import TypedDict, override
 
 from hydrant import Hit, Query, SearchResult, SearchState, Stage
 from hydrant.errors import InputError
 from langchain_hydrant._arguments import Count, Seconds, check_known
 from langchain_hydrant._convert import document_of, found, hits_of, own_metadata
 from langchain_hydrant._query import ExpandedQuery
-from langchain_hydrant._tracing import asearch, search
+from langchain_hydrant._tracing import amanager_of, asearch, manager_of, search
 
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
 
-Reranking: TypeAlias = Mapping[str, Any]
-_INPUT = ("documents", "query")
+
+class DocumentsAndQuery(TypedDict):
+    """What rerankers and packers take as Runnables.
+
+    Attributes:
+        documents: The documents.
+        query: What they are to answer.
+    """
+
+    documents: Sequence[Document]
+    query: str
 
 
-class HydrantReranker(BaseDocumentCompressor, RunnableSerializable[Reranking, list[Document]]):
+class HydrantReranker(BaseDocumentCompressor, RunnableSerializable[DocumentsAndQuery, list[Document]]):
     """Ranks documents with a Hydrant reranker.
 
     As a compressor:
@@ -68,12 +77,12 @@ class HydrantReranker(BaseDocumentCompressor, RunnableSerializable[Reranking, li
         Args:
             documents: The documents, in any order.
             query: What they are to answer.
-            callbacks: Who hears of it.
+            callbacks: Who hears of it; None for those of the surrounding chain.
 
         Raises:
             EmptyQuery: The query is blank.
         """
-        manager = CallbackManager.configure(callbacks)
+        manager = manager_of(callbacks)
         return self._rerank(documents, query, manager)
 
     @override
@@ -81,11 +90,13 @@ class HydrantReranker(BaseDocumentCompressor, RunnableSerializable[Reranking, li
         self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
     ) -> Sequence[Document]:
         """As `compress_documents`, without blocking the event loop."""
-        manager = AsyncCallbackManager.configure(callbacks)
+        manager = amanager_of(callbacks)
         return await self._arerank(documents, query, manager)
 
     @override
-    def invoke(self, input: Reranking, config: RunnableConfig | None = None, **kwargs: Any) -> list[Document]:
+    def invoke(
+        self, input: DocumentsAndQuery, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> list[Document]:
         """The documents in their new order.
 
         Args:
@@ -101,16 +112,16 @@ class HydrantReranker(BaseDocumentCompressor, RunnableSerializable[Reranking, li
 
     @override
     async def ainvoke(
-        self, input: Reranking, config: RunnableConfig | None = None, **kwargs: Any
+        self, input: DocumentsAndQuery, config: RunnableConfig | None = None, **kwargs: Any
     ) -> list[Document]:
         """As `invoke`, without blocking the event loop."""
         return await self._acall_with_config(self._ainvoke, input, config, run_type="chain", **kwargs)
 
-    def _invoke(self, given: Reranking, run_manager: CallbackManagerForChainRun) -> list[Document]:
+    def _invoke(self, given: DocumentsAndQuery, run_manager: CallbackManagerForChainRun) -> list[Document]:
         return self._rerank(*read_input(given), run_manager.get_child())
 
     async def _ainvoke(
-        self, given: Reranking, run_manager: AsyncCallbackManagerForChainRun
+        self, given: DocumentsAndQuery, run_manager: AsyncCallbackManagerForChainRun
     ) -> list[Document]:
         return await self._arerank(*read_input(given), run_manager.get_child())
 
@@ -155,13 +166,13 @@ class Given(Stage):
         return state.with_hits(self._hits)
 
 
-def read_input(given: Reranking) -> tuple[Sequence[Document], str]:
+def read_input(given: DocumentsAndQuery) -> tuple[Sequence[Document], str]:
     """The documents and the query of a Runnable's input.
 
     Raises:
         InputError: It has other keys.
     """
-    if not isinstance(given, Mapping) or set(given) != set(_INPUT):
+    if not isinstance(given, Mapping) or set(given) != set(DocumentsAndQuery.__annotations__):
         seen = sorted(given) if isinstance(given, Mapping) else given
         msg = f"the input must be {{'documents': [...], 'query': '...'}}, got {seen!r}"
         raise InputError(msg)

@@ -10,7 +10,7 @@ from qdrant_client import models
 
 from hydrant import Bm25Encoder, Collection, PayloadMap
 from hydrant.encode.base import Encoder
-from hydrant.errors import PayloadUnmapped, UnknownVector
+from hydrant.errors import PayloadUnmapped, TenantRequired, UnknownVector
 from hydrant.testing import HashEncoder
 from langchain_hydrant import EmbeddingsEncoder, HydrantIndex, HydrantRetriever
 
@@ -174,3 +174,15 @@ def test_a_collection_that_nobody_can_map_says_which_keys_were_seen(fresh):
     )
     (document,) = retriever.invoke("x")
     assert (document.id, document.page_content, document.metadata["year"]) == ("1", "x", 1)
+
+
+def test_a_field_of_theirs_keeps_tenants_apart_when_it_is_named(fresh):
+    store = theirs(fresh)
+    own = "00000000-0000-0000-0000-0000000000aa"
+    store.add_texts(["Keys of acme."], metadatas=[{"customer": "acme"}], ids=[own])
+    retriever = HydrantRetriever.from_collection(
+        fresh, "theirs", dense=EmbeddingsEncoder(Hashed()), tenant_field="metadata.customer", tenant="acme"
+    )
+    assert [document.id for document in retriever.invoke("keys")] == [own]
+    with pytest.raises(TenantRequired):
+        retriever.invoke("keys", tenant=None)

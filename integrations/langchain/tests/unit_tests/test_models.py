@@ -355,7 +355,9 @@ class TestHydeEmbeddings:
 
     def test_it_serves_any_vector_store_and_the_chains_callbacks_hear_of_it(self, ears):
         llm = FakeListChatModel(responses=["Keys are rotated."])
-        hyde = HydeEmbeddings.from_llm(llm, DeterministicFakeEmbedding(size=8), hypotheses=2, cache=None)
+        hyde = HydeEmbeddings.from_llm(
+            llm, DeterministicFakeEmbedding(size=8), hypotheses=2, enough=2, cache=None
+        )
         store = InMemoryVectorStore.from_texts(["Keys are rotated.", "Backups"], hyde)
         chain = RunnableLambda(lambda question: store.similarity_search(question, k=1))
         (document,) = chain.invoke(QUESTION, {"callbacks": [ears]})

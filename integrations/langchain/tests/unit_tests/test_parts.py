@@ -10,16 +10,18 @@ from langchain_classic.retrievers.document_compressors import DocumentCompressor
 from langchain_core.documents import Document
 from langchain_core.messages import ToolMessage
 from langchain_core.prompts import FewShotPromptTemplate, PromptTemplate
-from langchain_core.runnables import RunnablePassthrough
+from langchain_core.runnables import RunnableLambda, RunnablePassthrough
 from langchain_core.tools import create_retriever_tool
 from pydantic import ValidationError
 
-from hydrant import Bm25Encoder, Collection, ContextPacker, ContextTemplate
+from hydrant import Bm25Encoder, Collection, ContextPacker, ContextTemplate, ListwiseReranker
 from hydrant.errors import EmptyQuery, InputError, UnknownArgument
-from hydrant.testing import HashEncoder
+from hydrant.testing import HashEncoder, ScriptedGenerator
 from langchain_hydrant import (
+    HydeExpander,
     HydrantContextPacker,
     HydrantExampleSelector,
+    HydrantReranker,
     HydrantRetriever,
     create_hydrant_tool,
 )
@@ -226,3 +228,51 @@ class TestTool:
         said = convert_to_openai_tool(tool)["function"]
         assert said["name"] == "search_manual"
         assert said["parameters"]["required"] == ["query"]
+
+
+def chains(docs):
+    retriever = HydrantRetriever(pipeline=docs.retriever(), k=2)
+    reranker = HydrantReranker(reranker=ListwiseReranker(ScriptedGenerator("[2] > [1]")))
+    hyde = HydeExpander.from_llm(ScriptedGenerator("Keys are rotated."), hypotheses=1)
+    return {
+        "retriever": retriever,
+        "hyde": hyde | retriever,
+        "reranker": {"documents": retriever, "query": RunnablePassthrough()} | reranker,
+        "packer": {"documents": retriever, "query": RunnablePassthrough()} | packer(),
+    }
+
+
+@pytest.mark.parametrize("name", ["retriever", "hyde", "reranker", "packer"])
+def test_chains_can_be_described_drawn_and_batched(docs, name):
+    chain = chains(docs)[name]
+    assert chain.get_input_jsonschema()["type"] == "string"
+    assert chain.get_output_jsonschema()["type"] == ("string" if name == "packer" else "array")
+    assert chain.get_graph().nodes
+    assert chain.batch(["keys", "backups"]) == [chain.invoke("keys"), chain.invoke("backups")]
+    assert list(chain.stream("keys")) == [chain.invoke("keys")]
+
+
+def test_what_rerankers_take_has_a_schema():
+    schema = HydrantReranker(reranker=ListwiseReranker(ScriptedGenerator("[1]"))).get_input_jsonschema()
+    assert set(schema["$defs"]["DocumentsAndQuery"]["required"]) == {"documents", "query"}
+
+
+async def test_parts_that_are_called_inside_a_chain_are_in_its_trace(examples, ears):
+    selector = HydrantExampleSelector.from_examples(EXAMPLES, examples, k=1)
+    reranker = HydrantReranker(reranker=ListwiseReranker(ScriptedGenerator("[2] > [1]")))
+
+    def step(question):
+        found = selector.select_examples({"question": question})
+        documents = [Document(str(each)) for each in (*found, "another")]
+        return packer().pack(reranker.compress_documents(documents, question), question).text
+
+    async def astep(question):
+        found = await selector.aselect_examples({"question": question})
+        documents = [Document(str(each)) for each in (*found, "another")]
+        ranked = await reranker.acompress_documents(documents, question)
+        return (await packer().apack(ranked, question)).text
+
+    chain = RunnableLambda(step, astep, name="step")
+    assert await chain.ainvoke("keys", {"callbacks": [ears]}) == chain.invoke("keys", {"callbacks": [ears]})
+    runs = ["retrieve", "documents", "listwise", "documents", "context"]
+    assert ears.tree() == [("step", runs)] * 2

@@ -210,7 +210,7 @@ def test_hypotheses_go_through_the_document_encoder_and_the_query_through_the_qu
 def test_several_hypotheses_are_several_samples(docs):
     """LangChain's HypotheticalDocumentEmbedder makes one; LlamaIndex's says so in a to-do."""
     llm = FakeListChatModel(responses=["one", "two", "three", "four"])
-    expanded = HydeExpander.from_llm(llm, hypotheses=4).invoke(QUESTION)
+    expanded = HydeExpander.from_llm(llm, hypotheses=4, enough=4).invoke(QUESTION)
     assert sorted(expanded.hypotheses) == ["four", "one", "three", "two"]
 
 

@@ -302,7 +302,7 @@ class TestAsync:
                 return await super()._agenerate(*args, **kwargs)
 
         llm = ChatModelGenerator(Model(responses=["Keys are rotated."]))
-        retriever = HydrantRetriever(pipeline=Hyde(llm, hypotheses=2) >> docs.retriever())
+        retriever = HydrantRetriever(pipeline=Hyde(llm, hypotheses=2, enough=2) >> docs.retriever())
         await retriever.ainvoke(QUESTION)
         assert seen == [(threading.current_thread(), asyncio.get_running_loop())] * 2
 
@@ -311,7 +311,7 @@ class TestTraces:
     async def test_every_stage_is_a_run_and_the_models_calls_are_its_children(self, docs, ears):
         llm = ChatModelGenerator(FakeListChatModel(responses=["Keys rotate.", "Keys turn."]))
         retriever = HydrantRetriever(
-            pipeline=Hyde(llm, hypotheses=2, cache=None) >> docs.retriever() >> Top(2)
+            pipeline=Hyde(llm, hypotheses=2, enough=2, cache=None) >> docs.retriever() >> Top(2)
         )
         retriever.invoke(QUESTION, {"callbacks": [ears]})
         await retriever.ainvoke(QUESTION, {"callbacks": [ears]})
