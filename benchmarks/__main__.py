@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = tables.options(__doc__).parse_args(arguments)
     if given.quick:
         data = [] if given.data is None else ["--data", given.data]
-        for each in (quality, ingest, query, context):
+        for each in (quality, ingest, query, context, integrations):
             each.main(["--quick", *data])
         return
     report = tables.Report("all", given.json)
