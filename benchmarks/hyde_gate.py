@@ -10,14 +10,15 @@ hypotheses, and cross-validated: chosen on four fifths of the questions, judged 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.hyde_runs import DEPTH, KeptEncoder, Texts, figures, hyde
-from benchmarks.hyde_texts import DEVELOPING, Written, frozen, questions, sampled
+from benchmarks.hyde_texts import DEVELOPING, SAMPLE, Written, frozen, questions, sampled
 from benchmarks.indexes import indexed
 from benchmarks.metrics import Scores, chance
 from benchmarks.tables import Report
@@ -72,11 +73,15 @@ class Study:
         """The share of calls saved, from all to none, and the mean nDCG@10 that is left."""
         return _curve(self.values[name], self.never, self.always)
 
-    def joined(self, other: Study, title: str) -> Study:
+    def joined(self, other: Study) -> Study:
         """Both sets of questions as one."""
         values = {name: np.concatenate([own, other.values[name]]) for name, own in self.values.items()}
         pairs = [(getattr(self, part), getattr(other, part)) for part in ("never", "always", "auto")]
-        return Study(title, values, *(np.concatenate(pair) for pair in pairs))
+        return Study(f"{self.title}; {other.title}", values, *(np.concatenate(pair) for pair in pairs))
+
+    def titled(self, title: str) -> Study:
+        """The same under another name."""
+        return replace(self, title=title)
 
 
 def measure(
@@ -107,9 +112,10 @@ def measure(
             encoder,
             hypotheses=_SMALL_NUMBER,
         )
-        for name in DEVELOPING
+        for name in SAMPLE
     ]
-    studies.append(small[0].joined(small[1], "SmolLM2-135M"))
+    count = sum(len(study.never) for study in small)
+    studies.append(reduce(Study.joined, small).titled(f"SmolLM2-135M, {count} questions"))
     for study in studies:
         _table(report, study)
     report.table(
@@ -242,7 +248,7 @@ def _auto(study: Study) -> list[Any]:
 def _medians(report: Report, folder: Path, encoder: KeptEncoder) -> None:
     """What the predictor of "auto" says of developing questions, all of them: no language model is needed for that."""
     rows = []
-    for name in (*DEVELOPING, "cookbook-docs/test", "xquad-en"):
+    for name in DEVELOPING:
         judged = questions(name, folder, 300)
         with indexed(judged, dense=encoder) as docs:
             probe = docs.retriever(limit=10)

@@ -60,7 +60,7 @@ def measure(report: Report, folder: Path, *, quick: bool) -> None:
     """Print the tables."""
     _own(report, 5 if quick else _RUNS)
     _served(report, 1 if quick else 7)
-    _local(report, folder, 1 if quick else 3)
+    _local(report, folder, 1 if quick else 2)
 
 
 def _own(report: Report, runs: int) -> None:
