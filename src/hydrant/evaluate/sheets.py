@@ -133,7 +133,7 @@ def method(report: Report) -> str:
         else f"; the process held {report.peak_memory / _MEGA:,.0f} MB at most"
     )
     return (
-        f"{depth}; times with {settings.at_once} questions at once, models warm{memory}; intervals by bootstrap, "
+        f"{depth}; times with {settings.at_once} question{'s' * (settings.at_once > 1)} at once, models warm{memory}; intervals by bootstrap, "
         f"{settings.resamples:,} draws, seed {settings.seed}"
     )
 
