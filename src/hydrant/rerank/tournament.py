@@ -36,7 +36,7 @@ class TournamentReranker(LlmReranker):
         group: How many passages a call ranks.
         winners: How many of them go on to the next level; 2 forgives the model an error.
         trust: "winners" believes an answer about the winners alone, as published: the others of the group meet again when a
-            winner has been placed. "order" believes the whole order, which saves about a third of the calls.
+            winner has been placed. "order" believes the whole order, which saves about a fifth of the calls.
         prompt: "rankgpt", "lrl", a `RankPrompt`, or a template with the slots `{query}`, `{passages}` and if wanted `{count}`.
 
     For the others see `LlmReranker`.
