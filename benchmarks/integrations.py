@@ -91,12 +91,36 @@ def measure(report: tables.Report, turns: int = TURNS) -> None:
                 report.skip(name, error)
                 continue
             rows += _rows(name, core(pipeline), calls, turns)
+        rows += _nodes_rows(client, turns)
         report.table(
             "Overhead of a framework's retriever over the core pipeline, ms a query, medians",
             ["framework", "mode", "core", "framework", "overhead", "overhead, thread's processor time"],
             rows,
             f"{turns} turns, {tables.machine()}",
         )
+
+
+def _nodes_rows(client: EdgeClient, turns: int) -> list[list[Any]]:
+    """The same with nodes that LlamaIndex serialised and makes again; nothing where it is not installed."""
+    try:
+        from llama_index.core.schema import NodeRelationship, RelatedNodeInfo, TextNode
+
+        from llama_index.retrievers.hydrant import HydrantIndexer
+    except ImportError:
+        return []
+    indexer = HydrantIndexer.create(client, "nodes", dense=HashEncoder(384), sparse=Bm25Encoder())
+    indexer.add(
+        TextNode(
+            id_=str(passage.id),
+            text=passage.text,
+            metadata=dict(passage.metadata),
+            relationships={NodeRelationship.SOURCE: RelatedNodeInfo(node_id=str(passage.source))},
+        )
+        for passage in _passages()
+    )
+    client.optimize("nodes")
+    pipeline = indexer.collection.retriever(limit=LIMIT)
+    return _rows("LlamaIndex, nodes", core(pipeline), llama_index(pipeline), turns)
 
 
 def _rows(name: str, ours: Calls, theirs: Calls, turns: int) -> list[list[Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llama_index.core.instrumentation import get_dispatcher  # type: ignore[attr-defined]  # as its docs say
+from llama_index.core.instrumentation.event_handlers.null import NullEventHandler  # type: ignore[attr-defined]
 from llama_index.core.instrumentation.events import BaseEvent
 
 from hydrant import SearchResult
@@ -52,6 +53,22 @@ def report(query: str, result: SearchResult, before: Sequence[str] = ()) -> list
     degraded = [*before, *map(str, result.degraded)]
     if result.degraded:
         _LOGGER.warning("the search went on without %s", "; ".join(map(str, result.degraded)))
+    if _is_heard():
+        _DISPATCHER.event(_event(query, result, degraded))
+    return degraded
+
+
+def _is_heard() -> bool:
+    """Whether somebody listens; an event that nobody hears would cost as much as making the nodes."""
+    dispatcher: Any = _DISPATCHER
+    while dispatcher is not None:
+        if any(not isinstance(handler, NullEventHandler) for handler in dispatcher.event_handlers):
+            return True
+        dispatcher = dispatcher.parent if dispatcher.propagate else None
+    return False
+
+
+def _event(query: str, result: SearchResult, degraded: list[str]) -> HydrantSearchEvent:
     steps = [
         {
             "name": step.name,
@@ -71,9 +88,6 @@ def report(query: str, result: SearchResult, before: Sequence[str] = ()) -> list
         }
         for stage, used in result.usage.items()
     }
-    _DISPATCHER.event(
-        HydrantSearchEvent(
-            query=query, steps=steps, hypotheses=list(result.hypotheses), degraded=degraded, usage=usage
-        )
+    return HydrantSearchEvent(
+        query=query, steps=steps, hypotheses=list(result.hypotheses), degraded=degraded, usage=usage
     )
-    return degraded

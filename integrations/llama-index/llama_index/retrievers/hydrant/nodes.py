@@ -34,7 +34,12 @@ def node_of(hit: Hit, degraded: Sequence[str] = ()) -> NodeWithScore:
     passage = hit.passage
     if _SERIALISED in passage.origin:
         node = metadata_dict_to_node(dict(passage.origin))
-        return NodeWithScore(node=_noted(node, noted(hit, degraded)), score=hit.score)
+        # It was made just now, for nobody else: nothing to copy.
+        node.metadata[KEY] = noted(hit, degraded)
+        for keys in (node.excluded_llm_metadata_keys, node.excluded_embed_metadata_keys):
+            if KEY not in keys:
+                keys.append(KEY)
+        return NodeWithScore(node=node, score=hit.score)
     metadata: dict[str, Any] = {**passage.metadata}
     for key, value in (("title", passage.title), ("source", passage.source)):
         if value is not None:
