@@ -33,7 +33,7 @@ def chat():
         "text-generation",
         model=model,
         tokenizer=tokenizer,
-        max_new_tokens=16,
+        max_new_tokens=12,
         do_sample=False,
         return_full_text=False,
     )
@@ -59,7 +59,7 @@ def rag(reference, chat):
     hyde = Hyde(ChatModelGenerator(chat), hypotheses=1)
     retriever = HydrantRetriever(pipeline=hyde >> reference.retriever(), k=2)
     prompt = ChatPromptTemplate.from_template("{context}\n\nAnswer in one sentence: {query}")
-    context = HydrantContextPacker(packer=ContextPacker(120))
+    context = HydrantContextPacker(packer=ContextPacker(100))
     answer = {"context": context, "query": lambda given: given["query"]} | prompt | chat | StrOutputParser()
     return RunnableParallel(documents=retriever, query=RunnablePassthrough()).assign(answer=answer)
 
