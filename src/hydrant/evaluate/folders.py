@@ -25,6 +25,7 @@ from hydrant.config.registry import suggestion
 from hydrant.errors import ConfigurationError, TaskError
 from hydrant.evaluate.judgments import Judgments, Qrels, read_candidates, read_judgments
 from hydrant.evaluate.lines import Record, records, unique
+from hydrant.evaluate.questions import read_questions
 from hydrant.evaluate.tasks import CorpusFile, Preference, Task, in_pool
 from hydrant.types import Query
 
@@ -96,7 +97,7 @@ def load(path: Path, split: str | None) -> Task:
     if split is not None:
         msg = f"{path} is one file and has no splits, got split={split!r}"
         raise TaskError(msg)
-    return _questions(path)
+    return read_questions(path)
 
 
 def splits(folder: Path) -> list[str]:
@@ -299,52 +300,3 @@ def _candidates(
         query: tuple(str(passage.id) for passage in passages if in_pool(passage, pools[query]))
         for query in judged
     }
-
-
-# ---- a file of judged questions ----------------------------------------------------------------------------------
-
-
-def _questions(path: Path) -> Task:
-    queries: dict[str, Query] = {}
-    qrels: Qrels = {}
-    unjudged = []
-    lines: dict[str, int] = {}
-    for record in records(path):
-        given = record.optional("_id", "id")
-        query = str(record.line.number) if given is None else record.id
-        if query in lines:
-            msg = f"question {query!r} is there already, on line {lines[query]}"
-            raise record.error(msg)
-        lines[query] = record.line.number
-        judged = _relevant(record)
-        if not judged:
-            unjudged.append(query)
-            continue
-        queries[query] = Query(
-            record.text("text", "question", "query"),
-            filter=record.mapping("filter") or None,
-            tenant=record.fields.get("tenant"),
-        )
-        qrels[query] = judged
-    if not queries:
-        msg = f'{path} holds no judged questions; a line is {{"text": "...", "relevant": ["file.md"]}}'
-        raise TaskError(msg)
-    return Task(path.stem, queries, qrels, match="document", unjudged=tuple(unjudged))
-
-
-def _relevant(record: Record) -> dict[str, int]:
-    given = record.optional("relevant", "answers", "positives")
-    if given is None:
-        return {}
-    if isinstance(given, str | int) and not isinstance(given, bool):
-        given = [given]
-    if isinstance(given, list):
-        given = dict.fromkeys(map(str, given), 1)
-    grades = given.values() if isinstance(given, dict) else (None,)
-    if not all(isinstance(grade, int) and not isinstance(grade, bool) for grade in grades):
-        msg = (
-            "'relevant' must be a list of documents, or an object of documents and whole grades such as {\"keys.md\": 2}, "
-            f"got {given!r}"
-        )
-        raise record.error(msg)
-    return {str(document): grade for document, grade in given.items()}

@@ -1,0 +1,66 @@
+"""Judged questions in one file: what is asked, and which documents answer it.
+
+{"text": "how do I rotate the keys?", "relevant": ["manual/keys.md"]}
+{"text": "when do certificates expire", "relevant": {"tls.md": 2, "faq.md": 1}, "filter": {"lang": "en"}, "tenant": "acme"}
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hydrant.errors import TaskError
+from hydrant.evaluate.judgments import Qrels
+from hydrant.evaluate.lines import Record, records
+from hydrant.evaluate.tasks import Task
+from hydrant.types import Query
+
+
+def read_questions(path: Path) -> Task:
+    """A task from a file of judged questions.
+
+    Raises:
+        TaskError: A line is something else, or nothing is judged; with file and line.
+    """
+    queries: dict[str, Query] = {}
+    qrels: Qrels = {}
+    unjudged = []
+    lines: dict[str, int] = {}
+    for record in records(path):
+        given = record.optional("_id", "id")
+        query = str(record.line.number) if given is None else record.id
+        if query in lines:
+            msg = f"question {query!r} is there already, on line {lines[query]}"
+            raise record.error(msg)
+        lines[query] = record.line.number
+        judged = _relevant(record)
+        if not judged:
+            unjudged.append(query)
+            continue
+        queries[query] = Query(
+            record.text("text", "question", "query"),
+            filter=record.mapping("filter") or None,
+            tenant=record.fields.get("tenant"),
+        )
+        qrels[query] = judged
+    if not queries:
+        msg = f'{path} holds no judged questions; a line is {{"text": "...", "relevant": ["file.md"]}}'
+        raise TaskError(msg)
+    return Task(path.stem, queries, qrels, match="document", unjudged=tuple(unjudged))
+
+
+def _relevant(record: Record) -> dict[str, int]:
+    given = record.optional("relevant", "answers", "positives")
+    if given is None:
+        return {}
+    if isinstance(given, str | int) and not isinstance(given, bool):
+        given = [given]
+    if isinstance(given, list):
+        given = dict.fromkeys(map(str, given), 1)
+    grades = given.values() if isinstance(given, dict) else (None,)
+    if not all(isinstance(grade, int) and not isinstance(grade, bool) for grade in grades):
+        msg = (
+            "'relevant' must be a list of documents, or an object of documents and whole grades such as {\"keys.md\": 2}, "
+            f"got {given!r}"
+        )
+        raise record.error(msg)
+    return {str(document): grade for document, grade in given.items()}
