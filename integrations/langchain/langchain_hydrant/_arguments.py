@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import Field, StrictInt, StrictStr
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, model_validator
 
 from hydrant.errors import ConfigurationError, UnknownArgument
 
@@ -22,6 +22,19 @@ class _Unset(Enum):
 
 # What stands for "not given" where None means something.
 UNSET: Final = _Unset.UNSET
+
+
+class Declared(BaseModel):
+    """A component that takes no keyword that nobody declared; an error lists those that exist."""
+
+    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known(cls, given: Any) -> Any:
+        if isinstance(given, Mapping):
+            check_known(given, cls.model_fields, cls.__name__)
+        return given
 
 
 def check_known(given: Mapping[str, Any], known: Collection[str], where: str) -> None:

@@ -8,18 +8,18 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from langchain_core.example_selectors import BaseExampleSelector
-from pydantic import BaseModel, ConfigDict, field_validator, model_validator
+from pydantic import field_validator
 from typing_extensions import override
 
 from hydrant import Collection, IndexReport, Passage, Query, SearchResult, Stage
 from hydrant.errors import ConfigurationError, InputError
-from langchain_hydrant._arguments import Count, Seconds, Tenant, check_filter, check_known
+from langchain_hydrant._arguments import Count, Declared, Seconds, Tenant, check_filter
 from langchain_hydrant._tracing import amanager_of, asearch, manager_of, search
 
 _NAMESPACE = uuid.UUID("0c2a4f0e-54b8-5b0a-9c0e-3d3d0a6a3b11")
 
 
-class HydrantExampleSelector(BaseExampleSelector, BaseModel):
+class HydrantExampleSelector(BaseExampleSelector, Declared):
     """Chooses examples for few-shot prompts by any Hydrant search: hybrid, reranked, filtered.
 
         selector = HydrantExampleSelector(collection=examples, k=2, input_keys=["question"])
@@ -27,8 +27,6 @@ class HydrantExampleSelector(BaseExampleSelector, BaseModel):
 
     An example is searched by the values of its input keys; what comes back is the example as it was added, best first.
     """
-
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     collection: Any
     """A `hydrant.Collection` that holds the examples."""
@@ -53,13 +51,6 @@ class HydrantExampleSelector(BaseExampleSelector, BaseModel):
 
     deadline: Seconds | None = None
     """Seconds until there must be an answer."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known(cls, given: Any) -> Any:
-        if isinstance(given, Mapping):
-            check_known(given, cls.model_fields, cls.__name__)
-        return given
 
     @field_validator("collection")
     @classmethod

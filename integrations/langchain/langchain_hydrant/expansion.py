@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
-from pydantic import ConfigDict
 from typing_extensions import override
 
 from hydrant import Hyde, Query, Stage
-from langchain_hydrant._arguments import Seconds
+from langchain_hydrant._arguments import Declared, Seconds
 from langchain_hydrant._query import ExpandedQuery
 from langchain_hydrant._tracing import asearch, search
 from langchain_hydrant.generator import as_llm
@@ -18,14 +17,12 @@ if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForChainRun, CallbackManagerForChainRun
 
 
-class HydeExpander(RunnableSerializable[str, ExpandedQuery]):
+class HydeExpander(Declared, RunnableSerializable[str, ExpandedQuery]):
     """Expands a question: `HydeExpander.from_llm(llm) | HydrantRetriever(pipeline=docs.retriever())`.
 
     Where the language model fails, the question goes on as it was, and the log says why. Inside a pipeline,
     `Hyde(llm) >> docs.retriever()` does the same with one deadline for both, and says on every document what failed.
     """
-
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     expansion: Stage
     """`hydrant.Hyde(...)`, or another expansion such as `hydrant.MultiQuery(...)`; several joined with `>>`."""

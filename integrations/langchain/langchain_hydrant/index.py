@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.documents import Document
 from langchain_core.indexing import DeleteResponse, DocumentIndex, UpsertResponse
-from pydantic import ConfigDict, field_validator, model_validator
+from pydantic import field_validator, model_validator
 from typing_extensions import override
 
 from hydrant import Collection, IndexReport, Passage
@@ -43,8 +43,6 @@ class HydrantIndex(HydrantRetriever, DocumentIndex):
     is embedded in front of the text. A collection in the layout of langchain_qdrant (`PayloadMap.langchain()`) keeps no ids
     but its points', which are UUIDs or numbers; documents under other ids are found under a UUID made from theirs.
     """
-
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     collection: Any
     """A `hydrant.Collection`."""

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager, Callbacks
 from langchain_core.documents import BaseDocumentCompressor, BaseDocumentTransformer, Document
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
-from pydantic import ConfigDict, model_validator
 from typing_extensions import override
 
 from hydrant import Citation, Context, ContextPacker, Query, SearchResult
 from hydrant.errors import InputError
-from langchain_hydrant._arguments import check_known
+from langchain_hydrant._arguments import Declared, check_known
 from langchain_hydrant._convert import FOUND, document_of, hits_of
 from langchain_hydrant._query import ExpandedQuery
 from langchain_hydrant._tracing import amanager_of, asearch, manager_of, search
@@ -27,7 +26,7 @@ _NO_QUESTION = "documents"
 
 
 class HydrantContextPacker(
-    BaseDocumentCompressor, BaseDocumentTransformer, RunnableSerializable[DocumentsAndQuery, str]
+    Declared, BaseDocumentCompressor, BaseDocumentTransformer, RunnableSerializable[DocumentsAndQuery, str]
 ):
     """Packs documents into a token budget with `hydrant.ContextPacker`.
 
@@ -40,17 +39,8 @@ class HydrantContextPacker(
     the text. `_hydrant["citation"]` is the number, `_hydrant["documents"]` the ids of the documents that it shows.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
-
     packer: ContextPacker
     """The packer; its settings are the budget, the tokenizer, the template and what is done with long passages."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known(cls, given: Any) -> Any:
-        if isinstance(given, Mapping):
-            check_known(given, cls.model_fields, cls.__name__)
-        return given
 
     def pack(self, documents: Sequence[Document], query: str, callbacks: Callbacks = None) -> Context:
         """The packed context: its text, its citations, and what was left out.

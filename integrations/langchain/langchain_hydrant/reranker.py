@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 from langchain_core.callbacks import AsyncCallbackManager, CallbackManager, Callbacks
 from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
-from pydantic import ConfigDict, model_validator
 from typing_extensions import TypedDict, override
 
 from hydrant import Hit, Query, SearchResult, SearchState, Stage
 from hydrant.errors import InputError
-from langchain_hydrant._arguments import Count, Seconds, check_known
+from langchain_hydrant._arguments import Count, Declared, Seconds
 from langchain_hydrant._convert import document_of, found, hits_of, own_metadata
 from langchain_hydrant._query import ExpandedQuery
 from langchain_hydrant._tracing import amanager_of, asearch, manager_of, search
@@ -34,7 +33,9 @@ class DocumentsAndQuery(TypedDict):
     query: str
 
 
-class HydrantReranker(BaseDocumentCompressor, RunnableSerializable[DocumentsAndQuery, list[Document]]):
+class HydrantReranker(
+    Declared, BaseDocumentCompressor, RunnableSerializable[DocumentsAndQuery, list[Document]]
+):
     """Ranks documents with a Hydrant reranker.
 
     As a compressor:
@@ -50,8 +51,6 @@ class HydrantReranker(BaseDocumentCompressor, RunnableSerializable[DocumentsAndQ
     `HydrantRetriever` describes; those of a `HydrantRetriever` before it are kept.
     """
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
-
     reranker: Stage
     """A reranker, or several stages that rank joined with `>>`."""
 
@@ -60,13 +59,6 @@ class HydrantReranker(BaseDocumentCompressor, RunnableSerializable[DocumentsAndQ
 
     deadline: Seconds | None = None
     """Seconds until there must be an answer."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known(cls, given: Any) -> Any:
-        if isinstance(given, Mapping):
-            check_known(given, cls.model_fields, cls.__name__)
-        return given
 
     @override
     def compress_documents(

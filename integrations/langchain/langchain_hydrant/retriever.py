@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
-from pydantic import ConfigDict, PrivateAttr, field_validator, model_validator
+from pydantic import PrivateAttr, field_validator
 from typing_extensions import override
 
 from hydrant import Pipeline, Query, SearchResult, Stage
-from langchain_hydrant._arguments import UNSET, Count, Seconds, Tenant, check_filter, check_known
+from langchain_hydrant._arguments import UNSET, Count, Declared, Seconds, Tenant, check_filter, check_known
 from langchain_hydrant._convert import document_of
 from langchain_hydrant._query import ExpandedQuery
 from langchain_hydrant._tracing import asearch, search
@@ -26,7 +26,7 @@ _AT_A_CALL = frozenset({"k", "filter", "tenant", "offset", "deadline"})
 _LANGCHAINS = frozenset({"verbose"})
 
 
-class HydrantRetriever(BaseRetriever):
+class HydrantRetriever(Declared, BaseRetriever):
     """Finds documents with a Hydrant pipeline: hybrid search, query expansion, reranking, whatever its stages are.
 
         HydrantRetriever(pipeline=Hyde(llm) >> docs.retriever() >> CrossEncoderReranker("..."), k=4)
@@ -37,8 +37,6 @@ class HydrantRetriever(BaseRetriever):
     the passage has them, and two more keys: `score`, and `_hydrant` with the score and rank of every stage and with what the
     query went on without. Every stage is a run of its own in traces.
     """
-
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
 
     pipeline: Stage
     """The pipeline, or a single stage such as `docs.retriever()`."""
@@ -57,13 +55,6 @@ class HydrantRetriever(BaseRetriever):
     """Seconds until there must be an answer; stages that the search can do without are left out in time."""
 
     _ls_params: LangSmithRetrieverParams | None = PrivateAttr(default=None)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known(cls, given: Any) -> Any:
-        if isinstance(given, Mapping):
-            check_known(given, cls.model_fields, cls.__name__)
-        return given
 
     @field_validator("filter")
     @classmethod
