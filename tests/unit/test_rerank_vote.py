@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hydrant import (
     Bm25Encoder,
     Collection,
+    CrossEncoderReranker,
     Hit,
     ListwiseReranker,
     Passage,
@@ -16,7 +17,7 @@ from hydrant import (
     StageScore,
     VoteReranker,
 )
-from hydrant.errors import ConfigurationError, GenerationError
+from hydrant.errors import ConfigurationError, GenerationError, RankingError
 from hydrant.rerank.vote import interleaved
 from hydrant.testing import FailingGenerator, FunctionStage, HashEncoder, OracleGenerator, ScriptedGenerator
 
@@ -113,6 +114,8 @@ def test_sources_of_which_no_hit_has_a_rank_are_refused_with_those_there_are():
         (found({"dense": [1]}) >> VoteReranker(sources=("bm25",))).run(QUERY)
     with pytest.raises(ConfigurationError, match="sources must be the names"):
         VoteReranker(sources="dense")
+    with pytest.raises(ConfigurationError, match=r"sources must be the names.*got 3"):
+        VoteReranker(sources=3)
     with pytest.raises(ConfigurationError, match="size must be a whole number"):
         VoteReranker(size=0)
 
@@ -136,6 +139,42 @@ def test_another_reranker_may_rank_the_list():
     result = (found({"dense": [1, 2, 3], "sparse": [3, 1, 4]}) >> reranker).run(QUERY)
     assert ids(result)[:2] == [4, 2]
     assert len(llm.requests) == 4
+
+
+class Known:
+    """A scorer with a highest score, so that a reranker may stop before it has asked of all."""
+
+    max_score = 1.0
+
+    def score(self, pairs):
+        return [1.0 if document in {text(0), text(2), text(9)} else 0.1 for _, document in pairs]
+
+
+@pytest.mark.parametrize("own", [None, 1])
+@pytest.mark.parametrize(("limit", "expected"), [(1, [0]), (3, [0, 2, 9]), (4, [0, 2, 9, 1])])
+def test_a_passage_with_many_votes_does_not_end_the_ranking_early(own, limit, expected):
+    rankings = {source: list(range(40)) for source in ("dense", "sparse", "title")}
+    search = found(rankings) >> VoteReranker(CrossEncoderReranker(Known(), top_n=own), size=120)
+    assert ids(search.run(QUERY, limit=limit)) == expected
+    assert ids(search.run(QUERY))[:limit] == expected
+
+
+@pytest.mark.parametrize("scores", [[float("nan")] * 6, [1.0]], ids=["no numbers", "too few"])
+def test_the_votes_rank_too_when_another_reranker_fails(scores):
+    ranker = CrossEncoderReranker(Saying(scores))
+    result = (found({"dense": [1, 2, 3], "sparse": [3, 1, 4]}) >> VoteReranker(ranker, size=6)).run(QUERY)
+    assert ids(result) == [1, 3, 2, 4, 0]
+    assert "vote: by votes alone: RankingError: " in str(result.degraded[0])
+    with pytest.raises(RankingError):
+        (found({"dense": [1, 2]}) >> VoteReranker(ranker, on_error="raise")).run(QUERY)
+
+
+class Saying:
+    def __init__(self, scores):
+        self.scores = scores
+
+    def score(self, pairs):
+        return self.scores
 
 
 @given(

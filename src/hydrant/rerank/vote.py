@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Literal
 
-from hydrant.errors import ConfigurationError
+from hydrant.errors import ConfigurationError, InputError
 from hydrant.flow import Flow
 from hydrant.generate.base import TextGenerator
 from hydrant.generate.function import TextFunction
@@ -38,7 +39,7 @@ class VoteReranker(Reranker):
 
     Attributes:
         ranker: What ranks the list: a text generator or a function from prompt to text, which is asked once, or a
-            reranker such as `ListwiseReranker(llm, window=10)`; None for the votes alone.
+            reranker such as `ListwiseReranker(llm, window=10)`, whose own `top_n` does not count; None for the votes alone.
         size: How long the list may be.
         sources: Whose rankings vote; () for all there are but the fused one.
 
@@ -65,7 +66,9 @@ class VoteReranker(Reranker):
             timeout=self.timeout,
         )
         check_whole("size", self.size)
-        if isinstance(self.sources, str) or not all(isinstance(name, str) and name for name in self.sources):
+        if not isinstance(self.sources, tuple | list) or not all(
+            isinstance(name, str) and name for name in self.sources
+        ):
             msg = f"sources must be the names of stages, such as ('dense', 'sparse'); got {self.sources!r}"
             raise ConfigurationError(msg)
         self.sources = tuple(self.sources)
@@ -84,12 +87,19 @@ class VoteReranker(Reranker):
         if not isinstance(self.ranker, Reranker) or len(set(ballot)) == 1:
             return by_votes
         try:
-            ranking = yield from self.ranker.rank(query, [hits[position] for position in ballot])
+            ranked = [hits[position] for position in ballot]
+            ranking = yield from self.ranker.rank(self._asked(query, ballot), ranked)
+            scores = self._scores(ranking, len(ballot))
         except Unranked as nothing:
             if self.on_error == "raise":
                 raise nothing.cause or nothing from None
-            return Ranking(by_votes.scores, nothing.usage, (f"by votes alone: {nothing}",))
-        places = sorted(range(len(ballot)), key=lambda place: -ranking.scores[place])
+            return replace(by_votes, usage=nothing.usage, degraded=(f"by votes alone: {nothing}",))
+        except Exception as error:
+            # A ranker may fail in any way; the votes are counted already.
+            if self.on_error == "raise" or isinstance(error, InputError | ConfigurationError):
+                raise
+            return replace(by_votes, degraded=(f"by votes alone: {type(error).__name__}: {error}",))
+        places = sorted(range(len(ballot)), key=lambda place: -scores[place])
         order = with_rest(_first_places([ballot[place] for place in places]), len(hits))
         return Ranking(by_position(order), ranking.usage, ranking.degraded)
 
@@ -102,6 +112,16 @@ class VoteReranker(Reranker):
         """Close what ranks."""
         if isinstance(self.ranker, Reranker):
             self.ranker.close()
+
+    def _asked(self, query: Query, ballot: Sequence[int]) -> Query:
+        """The query to rank the list with: on its page stand as many different passages as can be seen.
+
+        Rankers stop early where a page is certain, and in the list a passage takes as many places as it has votes.
+        """
+        shown = self._shown(query)
+        votes = max(Counter(ballot).values())
+        places = len(ballot) if shown is None else (query.offset + shown) * votes
+        return replace(query, limit=min(len(ballot), places), offset=0)
 
     def _rankings(self, hits: Sequence[Hit]) -> list[list[int]]:
         """Each source's ranking, as positions of hits."""
