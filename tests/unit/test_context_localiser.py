@@ -109,6 +109,12 @@ def test_places_of_sentences_are_those_of_the_sentences(text):
     assert [text[start:end] for start, end in sentence_spans(text)] == sentences(text)
 
 
+def test_spans_are_of_the_text_as_it_stands_even_where_no_tokenizer_takes_it():
+    (hit,) = localise(Localiser(HashEncoder(64)), "Half a sign \ud800 is no sign.")
+    (span,) = hit.spans
+    assert span.text == hit.text[span.start : span.end] == hit.text
+
+
 def test_ranking_scores_and_stages_of_hits_stay():
     before = Hit(Passage(TEXT, "k", metadata={"lang": "en"}), 0.7)
     search = FunctionStage(lambda state: state.with_hits([before]), required=True) >> Localiser(HashEncoder())

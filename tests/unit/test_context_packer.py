@@ -105,7 +105,7 @@ def test_a_title_with_line_breaks_cannot_pass_for_a_passage():
         ({"passage": "{text.__class__}"}, r"got \{text.__class__\}"),
         ({"passage": "{text} {metadata.lang}"}, r"got \{metadata.lang\}"),
         ({"passage": "{text!r}"}, "may have the slots"),
-        ({"passage": "{text:>9}"}, "may have the slots"),
+        ({"passage": "{text:>9}"}, r"may have the slots .* without ! or : in them; got \{text\}"),
         ({"passage": "{text} {"}, "cannot be read"),
         ({"whole": "nothing"}, r"\{passages\} exactly once"),
         ({"whole": "{passages} {text}"}, r"slots \{passages\}, \{query\}"),
@@ -350,6 +350,15 @@ def test_without_encoder_or_spans_whole_passages_are_packed_and_the_result_says_
     assert "give encoder=" in result.degraded[0].reason
 
 
+def test_of_a_text_so_long_that_its_sentences_are_read_together_a_beginning_is_shown():
+    packer = ContextPacker(80, extract="sentences", encoder=HashEncoder(64))
+    state = pack(packer, hit("The keys are rotated. " * 20_000, source="log.txt"), hit("x" * 200_000))
+    assert 40 <= state.context.tokens <= 80
+    assert "The keys are rotated." in state.context.text
+    (citation,) = state.context.citations
+    assert citation.shortened
+
+
 def test_spans_that_are_not_of_the_text_are_left_alone():
     lying = Hit(
         Passage("Short."), 1.0, spans=(Span(-3, 4, "?", 1.0), Span(2, 900, "?", 1.0), Span(0, 6, "?", 0.5))
@@ -436,6 +445,7 @@ async def test_sync_and_async_pack_the_same_and_leave_the_hits_alone():
         ({"max_tokens": 10, "shortest": 0}, "shortest"),
         ({"max_tokens": 10, "order": "worst"}, "order must be one of 'best first', 'ends'; got 'worst'"),
         ({"max_tokens": 10, "extract": "words"}, "extract must be one of None, 'sentences'; got 'words'"),
+        ({"max_tokens": 10, "merge": "never"}, "merge must be True or False, got 'never'"),
         ({"max_tokens": 10, "duplicates": 0}, "duplicates must be a finite number above 0, at most 1"),
         ({"max_tokens": 10, "duplicates": 1.5}, "duplicates"),
         ({"max_tokens": 10, "threshold": 0.5}, "extract='sentences' only"),

@@ -45,6 +45,17 @@ def _within(value: float, above: float | None, at_most: float | None) -> bool:
     return math.isfinite(value) and high_enough and (at_most is None or value <= at_most)
 
 
+def check_flag(name: str, value: object) -> None:
+    """Refuse what is neither True nor False.
+
+    Raises:
+        ConfigurationError: Names the setting and its value.
+    """
+    if not isinstance(value, bool):
+        msg = f"{name} must be True or False, got {value!r}"
+        raise ConfigurationError(msg)
+
+
 def check_choice(name: str, value: object, choices: Sequence[str | None]) -> None:
     """Refuse what is none of the choices.
 

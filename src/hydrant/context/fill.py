@@ -138,18 +138,10 @@ class WholePassages(Filling):
             if cost <= room:
                 return whole, cost
         frame += self._costs.mark
-        part = self._beginning(candidate.text[start:end], room - frame, least)
+        part = _beginning(self._costs, candidate.text[start:end], room - frame, least)
         if part is None:
             return None, 0
         return Piece(candidate, ((start, start + len(part)),)), frame + self._costs.text(part)
-
-    def _beginning(self, text: str, room: int, least: int) -> str | None:
-        """As much of the beginning of a text as fits; None where that is too little."""
-        if room <= least:
-            return None
-        count = self._costs.text
-        text = text[: room * _CHARACTERS_A_TOKEN]
-        return beginning(text, lambda part: count(part) <= room, lambda part: count(part) >= least)
 
     def _neighbours(
         self, candidate: Candidate, placed: Mapping[str | None, Sequence[Candidate]]
@@ -170,6 +162,8 @@ class WholePassages(Filling):
 class Sentences(Filling):
     """The sentences nearest to the query, of whatever passages, those of the best passages first.
 
+    A stretch that is longer than all the room there is, such as many neighbours that were read together, is cut.
+
     By their similarity alone they would be worse than whole passages, since the ranking of the hits knows more. So from a
     sentence's similarity, in standard deviations from the mean, the binary logarithm of its hit's rank is taken off
     (`python -m benchmarks.context --only answers`).
@@ -189,6 +183,7 @@ class Sentences(Filling):
         rules: Rules,
     ) -> None:
         self._costs = costs
+        self._rules = rules
         self._kept: list[Candidate] = []
         self._duplicates = set()
         seen = Seen(rules.duplicates)
@@ -214,14 +209,20 @@ class Sentences(Filling):
         """As many as fit, each text once."""
         chosen: dict[int, list[tuple[int, int]]] = defaultdict(list)
         said = set()
+        longest = room * _CHARACTERS_A_TOKEN
+        least = min(self._rules.shortest, room // 4)
+        whole = room
         for candidate, span in self._ranked:
+            frame = self._costs.mark
+            frame += 0 if candidate.rank in chosen else self._costs.frame(candidate)
             text = candidate.text[span.start : span.end]
+            if len(text) > longest or frame + self._costs.text(text) > whole:
+                text = _beginning(self._costs, text, room - frame, least) or ""
             key = " ".join(text.split()).casefold()
-            cost = self._costs.text(text) + self._costs.mark
-            cost += 0 if candidate.rank in chosen else self._costs.frame(candidate)
-            if key not in said and cost <= room:
+            cost = frame + self._costs.text(text)
+            if key and key not in said and cost <= room:
                 said.add(key)
-                chosen[candidate.rank].append((span.start, span.end))
+                chosen[candidate.rank].append((span.start, span.start + len(text)))
                 room -= cost
         pieces = [
             Piece(candidate, _joined(candidate.text, chosen[candidate.rank]))
@@ -229,6 +230,15 @@ class Sentences(Filling):
             if candidate.rank in chosen
         ]
         return Filled(tuple(pieces), frozenset(self._duplicates))
+
+
+def _beginning(costs: Costs, text: str, room: int, least: int) -> str | None:
+    """As much of the beginning of a text as fits; None where that is too little."""
+    if room <= least:
+        return None
+    count = costs.text
+    text = text[: room * _CHARACTERS_A_TOKEN]
+    return beginning(text, lambda part: count(part) <= room, lambda part: count(part) >= least)
 
 
 def _touch(one: Candidate, other: Candidate) -> bool:

@@ -100,8 +100,8 @@ def scored_sentences(
     asked, made = yield Together([Encode(encoder, [query]), Encode(encoder, distinct, "document")])
     scores = dict(zip(distinct, similarities(encoder, asked[0], made), strict=True))
     return [
-        tuple(Span(start, end, text[start:end], scores[text[start:end]]) for start, end in own)
-        for text, own in zip(writable, places, strict=True)
+        tuple(Span(start, end, text[start:end], scores[shown[start:end]]) for start, end in own)
+        for text, shown, own in zip(texts, writable, places, strict=True)
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hydrant.context.checks import check_choice, check_number, check_whole
+from hydrant.context.checks import check_choice, check_flag, check_number, check_whole
 from hydrant.context.localise import scored_sentences
 from hydrant.context.packing import Load, Pack, Packing, Settings, Spans
 from hydrant.context.similarity import EncoderLike, encoder_of
@@ -80,6 +80,7 @@ class ContextPacker(Stage):
         check_choice("extract", self.extract, (None, "sentences"))
         check_choice("order", self.order, ("best first", "ends"))
         check_choice("on_error", self.on_error, ("continue", "raise"))
+        check_flag("merge", self.merge)
         check_number("threshold", self.threshold)
         check_number("duplicates", self.duplicates, above=0, at_most=1)
         check_number("timeout", self.timeout, above=0)

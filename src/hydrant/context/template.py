@@ -123,7 +123,8 @@ def _parsed(name: str, template: str, slots: tuple[str, ...], needed: str) -> Pa
         known = slot is None or slot in slots or ("metadata[...]" in slots and _METADATA.fullmatch(slot))
         if not known or formatted:
             shown = ", ".join(f"{{{each}}}" for each in slots)
-            msg = f"{name} of a ContextTemplate may have the slots {shown}; got {{{slot}}} in {template!r}"
+            plain = " without ! or : in them" if known else ""
+            msg = f"{name} of a ContextTemplate may have the slots {shown}{plain}; got {{{slot}}} in {template!r}"
             raise ConfigurationError(msg)
     if [slot for _, slot, _ in found].count(needed) != 1:
         msg = f"{name} of a ContextTemplate must have {{{needed}}} exactly once; got {template!r}"
