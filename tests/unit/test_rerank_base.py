@@ -198,5 +198,5 @@ def test_top_lets_the_best_through():
         2,
         3,
     ]
-    with pytest.raises(ConfigurationError, match="n must be a whole number"):
+    with pytest.raises(ConfigurationError, match=r"^n must be a whole number of at least 1, got 0$"):
         Top(0)

@@ -149,3 +149,5 @@ def test_a_collection_without_it_is_refused(edge):
     docs = Collection.create(edge, "plain", dense=HashEncoder())
     with pytest.raises(ConfigurationError, match=r"sources with a CurEncoder \[\], and none was named"):
         CurReranker(docs)
+    with pytest.raises(ConfigurationError, match=r"collection must be a Collection .* got 'plain'"):
+        CurReranker("plain")

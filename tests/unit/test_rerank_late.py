@@ -158,6 +158,8 @@ def test_what_makes_no_token_vectors_is_refused():
         ConfigurationError, match="tokens must be an encoder of kind 'multi'; got HashEncoder"
     ):
         LateInteractionReranker(HashEncoder())
+    with pytest.raises(ConfigurationError, match=r"tokens must be a Collection .* got 'docs'"):
+        LateInteractionReranker("docs")
     with pytest.raises(ConfigurationError, match="source='late' is of a collection"):
         LateInteractionReranker(HashLateEncoder(), source="late")
 

@@ -62,6 +62,9 @@ class GenerationRequest:
         if not _is_number(self.temperature) or not 0 <= self.temperature < math.inf:
             msg = f"temperature must be a number of at least 0, got {self.temperature!r}"
             raise ConfigurationError(msg)
+        if self.seed is not None and (isinstance(self.seed, bool) or not isinstance(self.seed, int)):
+            msg = f"seed must be a whole number, or None; got {self.seed!r}"
+            raise ConfigurationError(msg)
         if isinstance(self.stop, str) or not all(isinstance(text, str) and text for text in self.stop):
             msg = f"stop must be a tuple of texts that are not empty, got {self.stop!r}"
             raise ConfigurationError(msg)

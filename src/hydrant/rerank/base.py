@@ -204,10 +204,9 @@ class Top(Stage):
     required = True
 
     def __init__(self, n: int) -> None:
-        if n is None:
-            msg = "n must be a whole number of at least 1, got None"
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            msg = f"n must be a whole number of at least 1, got {n!r}"
             raise ConfigurationError(msg)
-        _check_count("n", n)
         self.n = n
 
     def flow(self, state: SearchState) -> Flow[SearchState]:

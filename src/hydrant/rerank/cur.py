@@ -87,6 +87,9 @@ class CurReranker(Reranker):
 
 
 def _cur_source(collection: CollectionBase, name: str | None) -> Source:
+    if not isinstance(collection, CollectionBase):
+        msg = f"collection must be a Collection that has a source with a CurEncoder, got {collection!r}"
+        raise ConfigurationError(msg)
     found = [key for key, source in collection.sources.items() if isinstance(source.encoder, CurEncoder)]
     chosen = found[0] if name is None and len(found) == 1 else name
     if chosen not in found:

@@ -70,6 +70,9 @@ class LateInteractionReranker(Reranker):
         self._collection = tokens if isinstance(tokens, CollectionBase) else None
         self._encoder: Encoder | None = None
         if self._collection is None:
+            if not isinstance(tokens, Encoder):
+                msg = f"tokens must be a Collection with token vectors, or an encoder of kind 'multi'; got {tokens!r}"
+                raise ConfigurationError(msg)
             self._encoder = checked_encoder(tokens, ("multi",), "tokens")
             if source is not None:
                 msg = f"source={source!r} is of a collection; got an encoder"
