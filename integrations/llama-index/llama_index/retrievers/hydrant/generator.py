@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse, ToolCallBlock
+from llama_index.core.base.llms.types import ChatMessage, ChatResponse, CompletionResponse
 from llama_index.core.llms import LLM
 from llama_index.core.settings import Settings
 
@@ -108,9 +108,8 @@ def _messages(request: GenerationRequest) -> list[ChatMessage]:
 def _said(response: ChatResponse) -> Generation:
     text = response.message.content
     if text is None or not text.strip():
-        called = [
-            str(block.tool_name) for block in response.message.blocks if isinstance(block, ToolCallBlock)
-        ]
+        # Blocks of tool calls are younger than the oldest LlamaIndex that this runs on.
+        called = [str(block.tool_name) for block in response.message.blocks if hasattr(block, "tool_name")]
         called += [str(call) for call in response.message.additional_kwargs.get("tool_calls") or []]
         if called:
             msg = f"the language model called the tools {called} instead of writing a text; give it none"
