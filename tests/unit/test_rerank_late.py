@@ -105,6 +105,15 @@ def test_hits_from_elsewhere_are_encoded(docs):
     assert docs.sources["late"].encoder.documents == 1
 
 
+@pytest.mark.parametrize("own", ["not a UUID", -1, 2**64, True])
+def test_hits_of_other_systems_are_encoded_whatever_their_ids(docs, own):
+    result = (
+        found([Hit(Passage("all the keys rotate"), 0.0, {}, own)]) >> LateInteractionReranker(docs)
+    ).run("keys")
+    assert not result.degraded
+    assert "late" in result.hits[0].stages
+
+
 @pytest.mark.filterwarnings("ignore:Payload indexes have no effect")
 @pytest.mark.parametrize("name", ["edge", "local"])
 def test_another_tenants_points_are_not_compared(name, request):

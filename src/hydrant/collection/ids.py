@@ -36,6 +36,17 @@ def point_id(own: PassageId, tenant: PassageId | None = None) -> PassageId:
         return derived_id("own", own)
 
 
+def can_be_point(value: object) -> bool:
+    """Whether a point can have that id; documents of other systems have ids of any kind."""
+    if isinstance(value, str):
+        try:
+            uuid.UUID(value)
+        except ValueError:
+            return False
+        return True
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST
+
+
 def derived_id(*parts: str) -> str:
     """A UUID (version 5) from several strings; no two different sequences share one by concatenation."""
     joined = "".join(f"{len(part)}:{part}" for part in parts)

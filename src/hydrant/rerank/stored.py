@@ -8,6 +8,7 @@ from typing import Any
 from qdrant_client import models
 
 from hydrant.collection.base import CollectionBase
+from hydrant.collection.ids import can_be_point
 from hydrant.collection.sources import Source
 from hydrant.errors import ConfigurationError
 from hydrant.flow import Flow
@@ -22,7 +23,8 @@ def stored_scores(
 ) -> Flow[dict[Any, float]]:
     """What Qdrant says of the hits' points, by the points' ids; one request, of which only scores come back.
 
-    Points that are not there, that have no such vector, or that are another tenant's are left out.
+    Points that are not there, that have no such vector, or that are another tenant's are left out, and so are hits of other
+    systems, whose ids are none of Qdrant's.
 
     Args:
         collection: Where the points are.
@@ -31,7 +33,7 @@ def stored_scores(
         hits: The hits.
         tenant: Whose they are.
     """
-    ids: list[Any] = list(dict.fromkeys(hit.point_id for hit in hits if hit.point_id is not None))
+    ids: list[Any] = list(dict.fromkeys(hit.point_id for hit in hits if can_be_point(hit.point_id)))
     if not ids:
         return {}
     condition = collection.condition(models.Filter(must=[models.HasIdCondition(has_id=ids)]), tenant)
