@@ -75,8 +75,8 @@ def find_model(name: str, options: Mapping[str, Any], *, use_cache: bool = True)
         return Source(str(packaged), local_only=True)
     msg = (
         f"model {name!r} was not found: there is no such folder, it is not in the hub's cache, and the hub said: "
-        f"{refusal}. Check the name and the network, download it once while online, give a folder, or install "
-        "hydrant-rag[offline] and use sentence-transformers/all-MiniLM-L6-v2"
+        f"{refusal}. Check the name and the network, download it once while online, or give a folder; without a network "
+        "there is one model, the dense encoder sentence-transformers/all-MiniLM-L6-v2 of hydrant-rag[offline]"
     )
     raise ModelNotFound(msg)
 
