@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
+import yaml
 from qdrant_client import models
 
 from hydrant import (
     Bm25Encoder,
     Collection,
     Convex,
+    CrossEncoderReranker,
     EdgeClient,
     Feedback,
     GroupBy,
@@ -18,6 +20,7 @@ from hydrant import (
     Mmr,
     MultiQuery,
     Passage,
+    Pipeline,
     PipelineConfig,
     Popularity,
     Recency,
@@ -34,7 +37,7 @@ from hydrant.config.pipelines import Workshop
 from hydrant.config.places import Site
 from hydrant.errors import CollectionNotFound, ConfigurationError
 from hydrant.generate.openai_chat import OpenAIGenerator
-from hydrant.testing import HashEncoder
+from hydrant.testing import HashEncoder, HashLateEncoder
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +142,7 @@ def test_two_files_of_one_name_are_refused(write):
         ("stages:\n- Top: {n: 0}\n", "line 2: Top: n must be a whole number"),
         ("stages:\n- Top: 3\n", "line 2: the settings of Top must be a mapping"),
         ("stages:\n- Rrf: {}\n", "line 2: Rrf is no stage"),
-        ("stages:\n- Retriever: {}\n", "line 2: Retriever searches a collection; say which"),
+        ("stages:\n- Retriever: {}\n", "line 2: Retriever needs a collection; say which"),
         ("collection: {name: docs}\nstages: [Retriever]\n", "needs 'path'"),
         ("collection: {path: index}\nstages: [Retriever]\n", "needs 'name'"),
         ("collection: {path: index, url: 'http://x', name: docs}\nstages: [Retriever]\n", "not both"),
@@ -147,7 +150,8 @@ def test_two_files_of_one_name_are_refused(write):
         (f"{PLACE}stages:\n- Retriever:\n    limit: 5\n    dept: 3\n", "line 5: Retriever has no setting 'dept'"),
         (f"{PLACE}stages:\n- Retriever:\n    fusion: {{Rff: {{}}}}\n", "line 4: hydrant has no 'Rff'"),
         (f"{PLACE}stages:\n- Retriever: {{params: {{SearchParams: {{exact: perhaps}}}}}}\n", "SearchParams: "),
-        ("stages:\n- Collection: {}\n", "hydrant has no 'Collection' for a pipeline"),
+        (f"{PLACE}stages:\n- Collection: {{}}\n", "Collection is no stage of a pipeline"),
+        ("stages:\n- Collection: {}\n", "line 2: Collection needs a collection; say which"),
         ("stages:\n- CallableGenerator: {function: print}\n", "hydrant has no 'CallableGenerator'"),
         ("stages: !!python/object/apply:os.system ['true']\n", "the tag"),
         ("&a [*a]", "pipeline's file must be a mapping|nested deeper|not YAML"),
@@ -185,7 +189,7 @@ def test_one_object_without_a_collection():
 def test_every_name_that_is_offered_can_be_called():
     names = registry.names()
     assert {"Retriever", "Hyde", "Top", "Rrf", "Bm25Encoder", "OpenAIGenerator"} <= set(names)
-    assert not {"Collection", "EdgeClient", "Pipeline", "Stage", "Encoder", "Passage", "Query"} & set(names)
+    assert not {"EdgeClient", "Pipeline", "Stage", "Encoder", "Passage", "Query"} & set(names)
 
 
 def test_what_was_made_in_python_comes_back_from_yaml(write):
@@ -211,6 +215,46 @@ def test_what_was_made_in_python_comes_back_from_yaml(write):
                 again = workshop.pipeline(PipelineConfig.read(write(text)))
             assert to_yaml(again, name="made", collection="docs") == text
             assert again.stages[0] == (pipeline.stages[0] if hasattr(pipeline, "stages") else pipeline)
+
+
+def test_rerankers_and_context_are_made_of_a_file_and_the_file_of_them(write):
+    text = """
+stages:
+- Retriever: {}
+- CrossEncoderReranker: {model: a/model, top_n: 9, scale: probability, cache: {ScoreCache: {size: 50}}, device: cpu}
+- LateInteractionReranker: {tokens: {Collection: {}}, source: late, top_n: 8}
+- Blend: {reranker: {LateInteractionReranker: {tokens: {Collection: {}}, source: late}}, share: 0.3, name: late}
+- VoteReranker: {sources: [dense, late]}
+- Localiser: {encoder: {Collection: {}}, count: 2}
+- ContextPacker: {max_tokens: 300, extract: sentences, encoder: {Collection: {}},
+                  template: {ContextTemplate: {separator: "; "}}}
+"""
+    with EdgeClient(":memory:") as client:
+        docs = Collection.create(client, "docs", dense=HashEncoder(), late=HashLateEncoder())
+        docs.indexer(progress=False).add([Passage("rotate the keys", id=1), Passage("close the valve", id=2)])
+        with Workshop(connect=lambda _: None) as workshop:
+            workshop.collection = lambda _: docs
+            made = workshop.pipeline(PipelineConfig.read(write(PLACE + text)))
+        cross, late, _, vote, localiser, packer = made.stages[1:]
+        assert (cross.model, cross.top_n, cross.scale, cross.options) == (
+            "a/model",
+            9,
+            "probability",
+            {"device": "cpu"},
+        )
+        assert (late.tokens, localiser.encoder, packer.encoder) == (docs, docs, docs)
+        assert vote.sources == ("dense", "late")
+        assert (
+            yaml.safe_load(to_yaml(made, name="made", collection="docs"))["stages"]
+            == yaml.safe_load(text)["stages"]
+        )
+        search = Pipeline((made.stages[0], *made.stages[2:]))
+        assert search.run("rotate").context.citations[0].hits[0].id == 1
+
+
+def test_the_usual_cache_of_a_reranker_need_not_be_said():
+    said = to_yaml(CrossEncoderReranker("a/model"), name="x", collection="docs")
+    assert yaml.safe_load(said)["stages"] == [{"CrossEncoderReranker": {"model": "a/model"}}]
 
 
 def test_what_no_file_can_say_is_named():

@@ -101,6 +101,9 @@ class Builder:
     def _maker(self, name: str, given: Located) -> Callable[..., Any]:
         if name == registry.RETRIEVER:
             return self._searched(name, given).retriever
+        if name == registry.COLLECTION:
+            searched = self._searched(name, given)
+            return lambda: searched
         if name == "timedelta":
             return _timedelta
         made = registry.known(name)
@@ -109,9 +112,7 @@ class Builder:
 
     def _searched(self, name: str, given: Located) -> Collection:
         if self.collection is None:
-            msg = (
-                f"{name} searches a collection; say which: 'collection: {{path: .hydrant/index, name: docs}}'"
-            )
+            msg = f"{name} needs a collection; say which: 'collection: {{path: .hydrant/index, name: docs}}'"
             raise given.error(msg, key=name)
         return self.collection
 

@@ -13,7 +13,9 @@ import yaml
 
 from hydrant.config import registry
 from hydrant.errors import ConfigurationError
+from hydrant.facade import Collection
 from hydrant.pipeline import Pipeline, Stage
+from hydrant.rerank.score_cache import ScoreCache
 from hydrant.retrieve.retriever import Retriever
 
 _SCALARS = (str, int, float, bool, type(None))
@@ -59,8 +61,12 @@ def _described(value: Any, where: str) -> Any:  # noqa: PLR0911  one line for ea
         return {str(key): _described(each, f"{where}.{key}") for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_described(each, f"{where}[{position}]") for position, each in enumerate(value)]
-    if isinstance(value, Retriever):
-        return {registry.RETRIEVER: _retriever(value)}
+    if isinstance(value, Retriever | Collection):
+        return (
+            {registry.COLLECTION: {}}
+            if isinstance(value, Collection)
+            else {registry.RETRIEVER: _retriever(value)}
+        )
     kind = type(value)
     if registry.known(kind.__name__) is not kind:
         msg = f"{where} is {value!r}, which a file cannot say; it can say {registry.names()}"
@@ -71,9 +77,14 @@ def _described(value: Any, where: str) -> Any:  # noqa: PLR0911  one line for ea
 
 
 def _settings(value: Any, kind: type[Any], where: str) -> dict[str, Any]:
-    said = {}
+    said: dict[str, Any] = {}
     for name, parameter in inspect.signature(kind).parameters.items():
-        if name == "collection" or parameter.kind is inspect.Parameter.VAR_KEYWORD:
+        if name == "collection":
+            continue
+        if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+            further = _kept(value, name)
+            if isinstance(further, Mapping):
+                said |= {key: _described(each, f"{where}.{key}") for key, each in further.items()}
             continue
         kept = _kept(value, name)
         if kept is _MISSING:
@@ -110,12 +121,16 @@ def vars_alike(one: Any, other: Any) -> bool:
 
 
 def _same_meaning(kind: type[Any], name: str, kept: Any) -> bool:
-    """Whether a setting is what the usual word for it becomes: "always" is kept as a gate."""
+    """Whether a setting is what the usual word for it becomes: "always" a gate, a number a cache, no name the class's."""
+    default = inspect.signature(kind).parameters[name].default
+    if name == "name" and default is None:
+        return bool(kept == getattr(kind, "name", None))
+    if isinstance(kept, ScoreCache):
+        return bool(_kept(kept, "size") == default)
     if name != "gate":
         return False
     from hydrant.expand.gate import as_gate
 
-    default = inspect.signature(kind).parameters[name].default
     return bool(as_gate(default) == kept)
 
 

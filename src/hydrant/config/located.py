@@ -14,6 +14,8 @@ from hydrant.errors import ConfigurationError
 
 # Deeper than any pipeline; an alias that holds itself would go on for ever.
 _DEEPEST = 40
+# How much of a value that cannot be read an error shows, in characters.
+_SHOWN = 40
 _TAGS = frozenset(
     f"tag:yaml.org,2002:{kind}" for kind in ("bool", "float", "int", "map", "null", "seq", "str", "timestamp")
 )
@@ -124,7 +126,12 @@ def parse_yaml(text: str, file: str) -> Located:
         text: YAML, or JSON, which is YAML too. Tags that would make objects are refused.
         file: What to call it in messages.
     """
-    loader = yaml.SafeLoader(text)
+    try:
+        loader = yaml.SafeLoader(text)
+    except yaml.reader.ReaderError as error:
+        row = text.count("\n", 0, error.position) + 1
+        msg = f"{file}, line {row}: is not YAML: the character {text[error.position]!r} cannot stand there"
+        raise ConfigurationError(msg) from error
     try:
         node = loader.get_single_node()
         if node is None:
@@ -155,7 +162,12 @@ def _located(loader: yaml.SafeLoader, node: yaml.Node, file: str, depth: int) ->
         return Located([_located(loader, each, file, depth + 1) for each in node.value], file, line)
     if isinstance(node, yaml.MappingNode):
         return _mapping(loader, node, file, depth)
-    return Located(loader.construct_object(node), file, line)
+    try:
+        return Located(loader.construct_object(node), file, line)
+    except ValueError as error:
+        # YAML takes 2024-13-45 for a date, and then there is none.
+        msg = f"{file}, line {line}: {node.value[:_SHOWN]!r} is no value ({error}); put quotes around a text"
+        raise ConfigurationError(msg) from error
 
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode, file: str, depth: int) -> Located:

@@ -23,13 +23,16 @@ _ELSEWHERE = (
     "hydrant.types",
 )
 RETRIEVER = "Retriever"
+# The collection that the file names, where a class asks for one: `LateInteractionReranker: {tokens: {Collection: {}}}`.
+COLLECTION = "Collection"
 _SEARCH_PARAMS = ("QuantizationSearchParams", "SearchParams")
 
 
 def names() -> list[str]:
     """Every name that a file may use."""
     exported = (name for name, home in _homes().items() if not home.startswith(_ELSEWHERE))
-    return sorted([*(name for name in exported if known(name) is not None), *_SEARCH_PARAMS, "timedelta"])
+    found = (name for name in exported if known(name) is not None)
+    return sorted([*found, *_SEARCH_PARAMS, COLLECTION, "timedelta"])
 
 
 def known(name: str) -> type[Any] | None:
@@ -42,7 +45,7 @@ def known(name: str) -> type[Any] | None:
         found: type[Any] = getattr(models, name)
         return found
     home = _homes().get(name)
-    if home is None or home.startswith(_ELSEWHERE):
+    if home is None or (home.startswith(_ELSEWHERE) and name != COLLECTION):
         return None
     value = getattr(import_module("hydrant"), name)
     return value if inspect.isclass(value) and not inspect.isabstract(value) else None

@@ -93,6 +93,11 @@ class CrossEncoderReranker(Reranker):
         )
         scoring = Scoring(backend, precision, scale, label, max_length, windows, batch_size, dict(options))
         self._scorer = PairScorer(model, scoring, type(self).__name__)
+        self.model = model
+        self.scale, self.label = scale, label
+        self.backend, self.precision = backend, precision
+        self.max_length, self.windows, self.batch_size = max_length, windows, batch_size
+        self.options = dict(options)
         self.cache = ScoreCache.of(cache)
 
     def rank(self, query: Query, hits: Sequence[Hit]) -> Flow[Ranking]:

@@ -83,6 +83,11 @@ class LateInteractionReranker(Reranker):
             # Its name, not itself: a collection replaces the encoder of a source that has learned something.
             self._source = token_source(self._collection, source).name
 
+    @property
+    def tokens(self) -> CollectionBase | Encoder:
+        """What it was made with: the collection whose token vectors are compared, or the encoder."""
+        return self._encoder_of(None) if self._collection is None else self._collection
+
     def rank(self, query: Query, hits: Sequence[Hit]) -> Flow[Ranking]:
         """Compare the query's token vectors with those of each candidate."""
         source = self._stored_source()
