@@ -272,22 +272,33 @@ def draw(studies: Sequence[Study], file: Path) -> None:
 
     mpl.rcParams.update({"font.size": 9, "svg.fonttype": "none", "svg.hashsalt": "hydrant"})
     figure, axes = plt.subplots(1, len(studies), figsize=(4.1 * len(studies), 4.0), squeeze=False)
+    span = max(abs(float(study.always.mean() - study.never.mean())) for study in studies)
     for axis, study in zip(axes[0], studies, strict=True):
         for number, name in enumerate(study.values):
             chosen = PREDICTORS[name] is AUTO.predictor
             saved, quality = study.curve(name)
-            axis.plot(saved, quality, label=name, color=f"C{number}", linewidth=2.4 if chosen else 1.1)
+            axis.plot(
+                saved,
+                quality,
+                label=name,
+                color=f"C{number}",
+                linewidth=2.4 if chosen else 1.1,
+                zorder=4 if chosen else 2,
+            )
         never, always = float(study.never.mean()), float(study.always.mean())
         axis.plot([0, 1], [always, never], color="0.5", linestyle=":", label="by lot")
         axis.axvline(_HALF, color="0.85", linewidth=0.8, zorder=0)
         gated = float(np.where(study.auto, study.always, study.never).mean())
         axis.plot(1 - study.auto.mean(), gated, "o", color="black", label='gate="auto"', zorder=5)
+        # One span for all, or noise would look like a finding.
+        middle = (never + always) / 2
+        axis.set_ylim(middle - 0.6 * span, middle + 0.6 * span)
         axis.set_title(study.title, fontsize=9)
         axis.set_xlabel("share of LLM calls saved")
         axis.spines[["top", "right"]].set_visible(False)
     axes[0][0].set_ylabel("mean nDCG@10")
     handles, labels = axes[0][0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower center", ncols=4, frameon=False)
+    figure.legend(handles, labels, loc="lower center", ncols=5, frameon=False)
     figure.tight_layout(rect=(0, 0.13, 1, 1))
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None, dpi=110)

@@ -32,7 +32,7 @@ DEVELOPING = ("nfcorpus/dev", "cranfield/second half", "cookbook-docs/test", "xq
 SAMPLE: Mapping[str, int] = {
     "nfcorpus/test": 20,
     "cranfield/first half": 20,
-    "nfcorpus/dev": 15,
+    "nfcorpus/dev": 10,
 }
 SAMPLES = 8
 _SEED = 5
