@@ -13,6 +13,7 @@ from hydrant import (
     Collection,
     EdgeClient,
     Experiment,
+    Hit,
     Hyde,
     Passage,
     Query,
@@ -269,6 +270,45 @@ def test_a_line_that_was_cut_off_costs_one_question(docs, task, tmp_path):
     rows = [json.loads(line) for line in file.read_text().splitlines()]
     assert len(rows) == 13
     assert {row["query"] for row in rows[1:]} == set(task.queries)
+
+
+def test_two_experiments_on_one_folder_do_not_take_each_others_outcomes(docs, task, tmp_path):
+    class Meanwhile(Counting):
+        """While the first experiment runs, another one with other settings takes its file over."""
+
+        def flow(self, state):
+            if len(self.seen) == 5:
+                other = docs.retriever(limit=1)
+                quick({"search": other}, task.only(list(task.queries)[:2], task.name), folder=tmp_path)
+            return super().flow(state)
+
+    first = [System("search", Meanwhile() >> docs.retriever(limit=9), fingerprint="nine")]
+    quick(first, task, folder=tmp_path, at_once=1)
+    report = quick({"search": docs.retriever(limit=1)}, task, folder=tmp_path, metrics=["Judged@9", "R@9"])
+    fresh = quick({"search": docs.retriever(limit=1)}, task, metrics=["Judged@9", "R@9"])
+    assert report["pumps"]["search"].values == fresh["pumps"]["search"].values
+
+
+def test_names_that_are_no_utf8_or_end_lines_are_kept_and_reported(task, tmp_path):
+    task = Task(
+        "odd",
+        {f"\udce9{query}": asked for query, asked in task.queries.items()},
+        {f"\udce9{query}": judged for query, judged in task.qrels.items()},
+    )
+    odd = dict.fromkeys(task.queries, (("caf\udce9\u2028\x85.md", 1.0),))
+    quick({"run": Run(odd)}, task).save(tmp_path / "report.json")
+    seen = []
+
+    def find(state):
+        seen.append(state.query.text)
+        hit = Hit(Passage("text", id="caf\udce9\u2028\x85.md"), 1.0)
+        return state.with_hits([hit])
+
+    for _ in range(2):
+        system = System("odd", FunctionStage(find), fingerprint="odd")
+        report = quick([system], task, folder=tmp_path)
+        assert not report["odd"]["odd"].failed
+    assert sorted(seen) == sorted(query.text for query in task.queries.values())
 
 
 def test_other_settings_questions_or_failures_are_asked_again(docs, task, tmp_path):

@@ -86,6 +86,8 @@ def test_judgments_of_unknown_questions_and_documents_are_counted_and_said(folde
         ("task.yaml", "kind: guess\n", "kind of a task must be"),
         ("task.yaml", "\nknid: pairs\n", "task.yaml, line 2: a task has no 'knid'; did you mean 'kind'?"),
         ("task.yaml", "relevant_from: two\n", "task.yaml, line 1: 'relevant_from' must be a int"),
+        ("task.yaml", "relevant_from: 0\n", "relevant_from of a task must be a whole number of at least 1"),
+        ("queries.jsonl", '{"_id": "q0", "text": "x", "tenant": ["a"]}\n', "line 1: 'tenant' must be a text or a whole"),
         ("task.yaml", "within: source\n", "line 1: needs 'source' in its metadata"),
         ("task.yaml", "kind: rerank\n", "needs 'candidates'"),
     ],
@@ -133,9 +135,10 @@ def test_a_file_of_judged_questions_names_documents_by_path(tmp_path):
     assert task.queries["second"].filter == {"lang": "en"}
     assert task.queries["3"].tenant == "acme"
     assert task.unjudged == ("4",)
-    file.write_text(jsonl([{"text": "one", "relevant": {"a": "much"}}]))
-    with pytest.raises(TaskError, match=r"line 1: 'relevant' must be a list"):
-        Task.load(file)
+    for nothing in ({"a": "much"}, [None], [["a"]], "", [" "], True):
+        file.write_text(jsonl([{"text": "one", "relevant": nothing}]))
+        with pytest.raises(TaskError, match=r"line 1: 'relevant' must be a list"):
+            Task.load(file)
     file.write_text(jsonl([{"text": "one"}]))
     with pytest.raises(TaskError, match="holds no judged questions"):
         Task.load(file)
@@ -146,6 +149,8 @@ def test_a_run_is_read_in_the_order_of_its_scores_and_written_back(tmp_path):
     file.write_text("q0 Q0 a 1 0.5 x\nq0 Q0 c 2 0.9 x\nq0 Q0 b 3 0.5 x\nq1 Q0 a 1 -1e3 x\n")
     run = Run.read(file)
     assert [document for document, _ in run.rankings["q0"]] == ["c", "b", "a"]
+    with pytest.raises(TaskError, match="no room for names with blanks, got 'my file"):
+        Run({"q": (("my file.md", 1.0),)}).write(tmp_path / "again.trec")
     run.write(tmp_path / "again.trec")
     assert Run.read(tmp_path / "again.trec") == run
     file.write_text("q0 Q0 a 1 0.5\n")

@@ -238,7 +238,7 @@ def _tasks(given: object) -> tuple[Task, ...]:
     names = [task.name for task in tasks if isinstance(task, Task)]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        msg = f"two tasks are called {twice[0]!r}; give one another name: dataclasses.replace(task, name=...)"
+        msg = f"two tasks are called {twice[0]!r}; rename its file, say 'name' in its task.yaml, or in Python dataclasses.replace(task, name=...)"
         raise ConfigurationError(msg)
     return tuple(task for task in tasks if isinstance(task, Task))
 

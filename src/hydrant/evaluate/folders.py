@@ -266,7 +266,7 @@ def _made(
             query: Query(
                 queries[query].text("text", "query", "question"),
                 filter=pools.get(query) or None,
-                tenant=queries[query].fields.get("tenant"),
+                tenant=queries[query].tenant(),
             )
             for query in judged
         },

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from hydrant.errors import StorageError, TaskError
 from hydrant.evaluate.lines import Line, lines, records
 
 Qrels: TypeAlias = dict[str, dict[str, int]]
@@ -71,14 +72,27 @@ class Run:
         Args:
             file: Where; what is there is replaced.
             name: What the run is called in its last column.
+
+        Raises:
+            TaskError: A name has blanks in it, which part the columns of the format.
+            StorageError: The file cannot be written.
         """
+        documents = (document for ranking in self.rankings.values() for document, _ in ranking)
+        for each in (name, *self.rankings, *documents):
+            if each.split() != [each]:
+                msg = f"TREC's format has no room for names with blanks, got {each!r}"
+                raise TaskError(msg)
         rows = (
             f"{query} Q0 {document} {rank} {score!r} {name}\n"
             for query, ranking in self.rankings.items()
             for rank, (document, score) in enumerate(ranking, 1)
         )
-        with Path(file).open("w", encoding="utf-8", newline="\n") as stream:
-            stream.writelines(rows)
+        try:
+            with Path(file).open("w", encoding="utf-8", newline="\n") as stream:
+                stream.writelines(rows)
+        except OSError as error:
+            msg = f"the run cannot be written to {file}: {error.strerror}"
+            raise StorageError(msg) from error
 
 
 def trec_order(scored: Iterable[tuple[str, float]]) -> Ranking:
@@ -86,7 +100,7 @@ def trec_order(scored: Iterable[tuple[str, float]]) -> Ranking:
 
     trec_eval keeps scores as 32-bit floats, so scores that differ by less than those can tell are equal.
     """
-    ordered = sorted(scored, key=lambda pair: pair[0].encode(), reverse=True)
+    ordered = sorted(scored, key=lambda pair: _bytes(pair[0]), reverse=True)
     return tuple(sorted(ordered, key=lambda pair: -np.float32(pair[1])))
 
 
@@ -101,9 +115,14 @@ def settled(ranking: Sequence[tuple[str, float]]) -> list[str]:
     for end in range(1, len(ranking) + 1):
         if end == len(ranking) or np.float32(ranking[end][1]) != np.float32(ranking[start][1]):
             tied = [document for document, _ in ranking[start:end]]
-            found += sorted(tied, key=str.encode, reverse=True)
+            found += sorted(tied, key=_bytes, reverse=True)
             start = end
     return found
+
+
+def _bytes(name: str) -> bytes:
+    # JSON can name half of a character, which is no UTF-8.
+    return name.encode("utf-8", "surrogatepass")
 
 
 def read_judgments(file: Path) -> Judgments:

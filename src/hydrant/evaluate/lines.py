@@ -79,6 +79,18 @@ class Record:
             raise self.error(msg)
         return found
 
+    def tenant(self) -> str | int | None:
+        """Whose documents the question is about; None where nothing is said.
+
+        Raises:
+            TaskError: It is neither a text nor a whole number.
+        """
+        found = self.fields.get("tenant")
+        if isinstance(found, bool) or not isinstance(found, str | int | None):
+            msg = f"'tenant' must be a text or a whole number, got {found!r}"
+            raise self.error(msg)
+        return found
+
     def mapping(self, key: str) -> Mapping[str, Any]:
         """The object under a key; an empty one where there is none.
 

@@ -71,13 +71,13 @@ def per_question(measures: Mapping[str, Any], qrels: Qrels, rankings: Mapping[st
     """
     ir_measures = _ir_measures()
     scored = [
-        ir_measures.ScoredDoc(query, document, -float(rank))
+        ir_measures.ScoredDoc(_utf8(query), _utf8(document), -float(rank))
         for query, documents in rankings.items()
         if query in qrels
         for rank, document in enumerate(documents)
     ]
     judged = [
-        ir_measures.Qrel(query, document, grade)
+        ir_measures.Qrel(_utf8(query), _utf8(document), grade)
         for query, documents in qrels.items()
         for document, grade in documents.items()
     ]
@@ -85,8 +85,14 @@ def per_question(measures: Mapping[str, Any], qrels: Qrels, rankings: Mapping[st
     for metric in ir_measures.iter_calc(list(found), judged, scored):
         found[metric.measure][metric.query_id] = float(metric.value)
     return {
-        name: {query: found[measure].get(query, 0.0) for query in qrels} for name, measure in measures.items()
+        name: {query: found[measure].get(_utf8(query), 0.0) for query in qrels}
+        for name, measure in measures.items()
     }
+
+
+def _utf8(name: str) -> str:
+    # trec_eval is C and refuses halves of characters, which JSON can name.
+    return name if name.isascii() else name.encode("utf-8", "backslashreplace").decode()
 
 
 def _measure(name: str, relevant_from: int) -> tuple[str, Any]:

@@ -37,13 +37,25 @@ def written(report: Report, path: Path) -> str:
 
 
 def check_file(path: Path) -> None:
-    """Refuse a file whose ending names no format, before anything is measured.
+    """Refuse a file that cannot be, before anything is measured.
 
     Raises:
-        ConfigurationError: See above.
+        ConfigurationError: Its ending names no format, or its folder is missing.
     """
     if path.suffix not in _SUFFIXES:
         msg = f"a report's file must end in one of {list(_SUFFIXES)}, got {str(path)!r}"
+        raise ConfigurationError(msg)
+    check_parent(path)
+
+
+def check_parent(path: Path) -> None:
+    """Refuse a file whose folder is missing.
+
+    Raises:
+        ConfigurationError: It is.
+    """
+    if not path.parent.is_dir():
+        msg = f"there is no folder {str(path.parent)!r} for {path.name!r}; make it first"
         raise ConfigurationError(msg)
 
 

@@ -177,7 +177,7 @@ def hash_of(text: str) -> str:
     """The same order of texts in every process, unlike Python's own hash."""
     import hashlib
 
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def searches(pipeline: Stage) -> bool:

@@ -39,7 +39,7 @@ def read_questions(path: Path) -> Task:
         queries[query] = Query(
             record.text("text", "question", "query"),
             filter=record.mapping("filter") or None,
-            tenant=record.fields.get("tenant"),
+            tenant=record.tenant(),
         )
         qrels[query] = judged
     if not queries:
@@ -52,15 +52,23 @@ def _relevant(record: Record) -> dict[str, int]:
     given = record.optional("relevant", "answers", "positives")
     if given is None:
         return {}
-    if isinstance(given, str | int) and not isinstance(given, bool):
-        given = [given]
-    if isinstance(given, list):
-        given = dict.fromkeys(map(str, given), 1)
-    grades = given.values() if isinstance(given, dict) else (None,)
-    if not all(isinstance(grade, int) and not isinstance(grade, bool) for grade in grades):
-        msg = (
-            "'relevant' must be a list of documents, or an object of documents and whole grades such as {\"keys.md\": 2}, "
-            f"got {given!r}"
-        )
-        raise record.error(msg)
-    return {str(document): grade for document, grade in given.items()}
+    listed = [given] if isinstance(given, str | int) else given
+    if isinstance(listed, list) and all(map(_is_name, listed)):
+        return dict.fromkeys(map(str, listed), 1)
+    if isinstance(listed, dict) and all(
+        _is_name(name) and _is_grade(grade) for name, grade in listed.items()
+    ):
+        return dict(listed)
+    msg = (
+        "'relevant' must be a list of documents, or an object of documents and whole grades such as {\"keys.md\": 2}, "
+        f"got {given!r}"
+    )
+    raise record.error(msg)
+
+
+def _is_name(document: object) -> bool:
+    return isinstance(document, str | int) and not isinstance(document, bool) and bool(str(document).strip())
+
+
+def _is_grade(grade: object) -> bool:
+    return isinstance(grade, int) and not isinstance(grade, bool)

@@ -190,7 +190,8 @@ class Report:
         path = Path(file)
         text = written(self, path)
         try:
-            path.write_text(text, encoding="utf-8")
+            # Ids that come from file names need not be UTF-8.
+            path.write_text(text, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             msg = f"the report cannot be written to {path}: {error.strerror}"
             raise StorageError(msg) from error

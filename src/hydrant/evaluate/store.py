@@ -1,13 +1,15 @@
 """Outcomes on disk, so that an experiment that was interrupted goes on where it was.
 
 For each task and pipeline one JSONL file: a line that says what the outcomes are of, then one line for each question. A file
-that is of something else (another setting, another collection) is begun anew; questions that failed are asked again.
+that is of something else (another setting, another collection) is begun anew; questions that failed are asked again. Each line
+of an outcome repeats in short what it is of, since two experiments on one folder may write the same file at once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import threading
 from collections.abc import Mapping
@@ -21,7 +23,7 @@ from hydrant.evaluate.tasks import Task
 from hydrant.pipeline import Pipeline, Stage
 from hydrant.retrieve.retriever import Retriever
 
-_FORMAT = 1
+_FORMAT = 2
 _UNSAFE = re.compile(r"[^\w.-]+")
 
 
@@ -80,6 +82,7 @@ class Shelf:
         self._task = task
         self._file = None if identity is None else file
         self._header = {} if identity is None else identity.header(task)
+        self._of = _digest(self._header)
         self._lock = threading.Lock()
         self.outcomes: dict[str, Outcome] = {}
         if self._file is not None:
@@ -99,24 +102,25 @@ class Shelf:
         with self._lock:
             self.outcomes[query] = outcome
             if self._file is not None:
-                row = {"query": query, "asked": _asked(self._task, query), **outcome.record()}
+                row = {"of": self._of, "query": query, "asked": _asked(self._task, query), **outcome.record()}
                 self._append(self._file, row)
 
     def _append(self, file: Path, row: Mapping[str, Any]) -> None:
         try:
             with file.open("a", encoding="utf-8", newline="\n") as stream:
-                stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+                stream.write(_line(row))
         except OSError as error:
             msg = f"results cannot be written to {file}: {error.strerror}"
             raise StorageError(msg) from error
 
     def _open(self, file: Path) -> None:
         rows = self._kept(file)
-        fresh = file.with_name(f"{file.name}.new")
+        # A name of its own: another process may be opening the same file.
+        fresh = file.with_name(f"{file.name}.{os.getpid()}.new")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             with fresh.open("w", encoding="utf-8", newline="\n") as stream:
-                stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in [self._header, *rows])
+                stream.writelines(_line(row) for row in [self._header, *rows])
             fresh.replace(file)
         except OSError as error:
             msg = f"results cannot be written to {file}: {error.strerror}"
@@ -135,14 +139,10 @@ class Shelf:
         if lines and _row(lines[0]) == self._header:
             for line in lines[1:]:
                 row = _row(line)
-                query = "" if row is None else str(row.get("query"))
-                if (
-                    row is None
-                    or query not in self._task.queries
-                    or row["asked"] != _asked(self._task, query)
-                ):
+                if row is None or row.get("of") != self._of or row["query"] not in self._task.queries:
                     continue
-                if row["error"] is None:
+                query = row["query"]
+                if row["asked"] == _asked(self._task, query) and row["error"] is None:
                     self.outcomes[query] = Outcome.of_record(row)
                     rows[query] = row
         return list(rows.values())
@@ -182,8 +182,13 @@ def _collection(stage: Retriever) -> list[Any]:
 
 
 def _digest(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=repr)
+    text = json.dumps(value, sort_keys=True, default=repr)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    # ASCII: names of files need not be UTF-8, and some letters end lines.
+    return json.dumps(row) + "\n"
 
 
 def _row(line: str) -> dict[str, Any] | None:

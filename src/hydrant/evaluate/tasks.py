@@ -107,6 +107,13 @@ class Task:
         if self.match not in ("id", "document"):
             msg = f"match of a task must be 'id' or 'document', got {self.match!r}"
             raise TaskError(msg)
+        if (
+            isinstance(self.relevant_from, bool)
+            or not isinstance(self.relevant_from, int)
+            or self.relevant_from < 1
+        ):
+            msg = f"relevant_from of a task must be a whole number of at least 1, got {self.relevant_from!r}"
+            raise TaskError(msg)
         if not self.queries:
             msg = f"task {self.name!r} has no judged questions"
             raise TaskError(msg)
