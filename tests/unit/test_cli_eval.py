@@ -125,6 +125,16 @@ def test_a_run_of_another_system_takes_part(place, tmp_path):
         (["questions.jsonl", "-p", "words.yaml", "-m", "quality"], 2, "there is no metric 'quality'"),
         (["questions.jsonl", "-p", "words.yaml", "--baseline", "x"], 2, "baseline must be one of"),
         (["questions.jsonl", "-p", "words.yaml", "--save", "r.pdf"], 2, "must end in one of"),
+        (
+            ["questions.jsonl", "-p", "words.yaml", "--save", "gone/r.md"],
+            2,
+            "there is no folder 'gone' for 'r.md'",
+        ),
+        (
+            ["questions.jsonl", "questions.jsonl", "-p", "words.yaml"],
+            2,
+            "two tasks are called 'questions'; rename its file",
+        ),
         (["questions.jsonl", "-p", "words.yaml", "--split", "dev"], 2, "has no splits"),
         (["questions.jsonl", "-p", "bad.yaml"], 2, "bad.yaml, line 3: Retriever has no setting 'limits'"),
         (["questions.jsonl", "-p", "lost.yaml"], 1, "there is no index at"),
@@ -183,6 +193,7 @@ def test_tuning_shows_what_was_tried_and_what_it_is_worth(place):
         (["--dev", "a"], "give --dev and --test together"),
         (["--dev", "a", "--test", "a"], "are both 'a'"),
         (["--method", "luck"], "--method is grid or halving"),
+        (["--save", "gone/best.yaml"], "there is no folder 'gone' for 'best.yaml'"),
         (["--dev-share", "2"], "--dev-share"),
     ],
 )

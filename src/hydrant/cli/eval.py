@@ -99,13 +99,14 @@ def evaluate(
             baseline=baseline,
         )
         report = experiment.run()
-    for file in save or ():
-        report.save(file)
-        note(f"report in {file}")
+    # Shown first: what took long to measure is not lost with a disk that is full.
     if as_json:
         print_json(report.json())
     else:
         report.show(stdout())
+    for file in save or ():
+        report.save(file)
+        note(f"report in {file}")
 
 
 def _runs(files: Sequence[Path]) -> list[System]:

@@ -81,11 +81,14 @@ def tune(
     """Try, choose, and report on questions that had no say in it."""
     from hydrant.config.space import Space
     from hydrant.evaluate.experiment import Experiment, System
+    from hydrant.evaluate.plain import check_parent
     from hydrant.evaluate.tune import Tuner
 
     if method not in {"grid", "halving"}:
         msg = f"--method is grid or halving, got {method!r}"
         raise typer.BadParameter(msg, ctx=ctx)
+    if save is not None:
+        check_parent(save)
     chosen: Literal["grid", "halving"] = "grid" if method == "grid" else "halving"
     open_space = Space.read(space)
     to_choose, to_report = _tasks(ctx, task, dev, test, dev_share)
@@ -106,12 +109,12 @@ def tune(
             folder=results,
         ).run()
     winner = variants[tuning.best.name]
-    if save is not None:
-        _save(save, winner, open_space)
     if as_json:
         print_json(_answer(tuning, report, variants))
     else:
         _show(tuning, report, first.name)
+    if save is not None:
+        _save(save, winner, open_space)
 
 
 def _tasks(
