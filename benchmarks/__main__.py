@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks import context, fusion, ingest, integrations, quality, query, rerank_llm, tables
+from benchmarks import context, fusion, hyde, ingest, integrations, quality, query, rerank_llm, tables
 from benchmarks.data import data_folder
 
 
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     query.measure(report)
     context.measure(report, folder)
     rerank_llm.measure(report, folder)
+    hyde.measure(report, folder)
     integrations.measure(report)
     report.close()
 

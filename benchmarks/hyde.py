@@ -93,6 +93,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report.close()
 
 
+def measure(report: Report, folder: Path) -> None:
+    """Print what takes no language model: the table of the good hypotheses."""
+    encoder = KeptEncoder(DenseEncoder(MODEL))
+    encoder.load()
+    try:
+        measure_frozen(report, folder, encoder, None)
+    except DataMissingError as missing:
+        report.skip("hyde", missing)
+    encoder.save()
+
+
 def measure_frozen(report: Report, folder: Path, encoder: KeptEncoder, number: int | None) -> None:
     """Print the table of the good hypotheses."""
     texts = frozen()
