@@ -499,6 +499,6 @@ def test_word_coverage_is_the_share_of_words_that_the_first_three_hits_contain(q
 )
 def test_confidence_lies_between_nothing_and_one(query, found):
     hits = [Hit(Passage(text), score) for text, score in sorted(found, key=lambda pair: -pair[1])]
-    if hits:
-        assert 0 <= confidence(Query(query), hits) <= 1
+    assert 0 <= confidence(Query(query), hits) <= 1
+    assert score_deviation(Query(query), hits) >= 0
     assert best_score(Query(query), hits) == (hits[0].score if hits else 0)

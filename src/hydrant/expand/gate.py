@@ -109,7 +109,7 @@ class FunctionGate(Gate):
 def score_margin(query: Query, hits: Sequence[Hit]) -> float:  # noqa: ARG001  a predictor is given both
     """How far the best hit is ahead of the tenth, as a share of its score. A clear winner has a large one."""
     scores = _scores(hits)
-    return (scores[0] - scores[-1]) / _scale(scores)
+    return (scores[0] - scores[-1]) / _scale(scores) if scores else 0.0
 
 
 def score_deviation(query: Query, hits: Sequence[Hit]) -> float:  # noqa: ARG001  a predictor is given both
@@ -119,7 +119,7 @@ def score_deviation(query: Query, hits: Sequence[Hit]) -> float:  # noqa: ARG001
     the corpus' own.
     """
     scores = _scores(hits)
-    return statistics.pstdev(scores) / _scale(scores)
+    return statistics.pstdev(scores) / _scale(scores) if scores else 0.0
 
 
 def source_agreement(query: Query, hits: Sequence[Hit]) -> float:  # noqa: ARG001  a predictor is given both

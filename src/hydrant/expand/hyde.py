@@ -35,7 +35,8 @@ class Hyde(LlmExpansion):
             half of them.
         mode: "mean" searches with one vector (the paper); "fuse" with each hypothesis by itself, fused inside the source by
             Qdrant; "max" ranks by the best similarity to any of them.
-        sparse: Whether the hypotheses' words are added to the query of sparse sources.
+        sparse: Whether the hypotheses' words are added to the query of sparse sources. With a good model that helps as much
+            again as the vectors do (best with a query_weight of 2), with a poor one it does harm; docs/hyde.md has the figures.
 
     For the others see `LlmExpansion`.
     """
