@@ -161,7 +161,7 @@ def _ask(docs: Collection, questions: tuple[str, ...] | list[str]) -> None:
         result = retriever.run(question)
         seconds = max((span.start + span.seconds for span in result.trace), default=0.0)
         console.print(Text.assemble((question, "bold green"), (f"  {seconds * 1000:.0f} ms", "dim")))
-        show_hits(result, retriever, lines=_LINES)
+        show_hits(result, retriever, retriever.sources, lines=_LINES)
 
 
 def _teach(folder: Path, question: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,37 +16,57 @@ if TYPE_CHECKING:
 
     from hydrant import Hit, Retriever, SearchResult
     from hydrant.encode.bm25 import Bm25Encoder
+    from hydrant.types_context import Context
 
 _LINES = 3
 _NARROWEST = 30
 _NUMBERS = 20
 
 
-def show_hits(result: SearchResult, retriever: Retriever, *, lines: int = _LINES) -> None:
+def show_hits(
+    result: SearchResult, retriever: Retriever, stages: Sequence[str] = (), *, lines: int = _LINES
+) -> None:
     """Print the hits of a search.
 
     Args:
         result: The search's result.
-        retriever: What found them; with `explain` every source gets a column with its rank and score.
+        retriever: What found them.
+        stages: The sources, or stages, that get a column with their own rank and score, where there are several.
         lines: About how many lines of each passage.
     """
     from rich import box
     from rich.table import Table
 
     console = stdout()
-    sources = retriever.sources if retriever.explain and len(retriever.sources) > 1 else ()
+    columns = tuple(stages) if len(stages) > 1 else ()
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, leading=1)
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("score", justify="right", no_wrap=True, style="cyan")
-    for name in sources:
-        table.add_column(name, justify="right", no_wrap=True, style="dim")
+    for name in columns:
+        table.add_column(printable(name), justify="right", no_wrap=True, style="dim")
     table.add_column("passage", overflow="fold")
     terms = matcher(result.query.text, _encoder(retriever))
-    length = lines * _width(console, len(sources))
+    length = lines * _width(console, len(columns))
     for rank, hit in enumerate(result.hits, result.query.offset + 1):
-        own = [_standing(hit, name) for name in sources]
+        own = [_standing(hit, name) for name in columns]
         table.add_row(str(rank), number(hit.score), *own, _passage(hit, terms, length))
     console.print(table)
+
+
+def show_context(context: Context) -> None:
+    """Print what was packed for a language model, as it stands there.
+
+    Args:
+        context: What the packer made.
+    """
+    from rich.text import Text
+
+    console = stdout()
+    left_out = f", {len(context.left_out):,} hits left out" if context.left_out else ""
+    cited = f"{len(context.citations):,} part{'s' * (len(context.citations) != 1)} cited"
+    console.print(Text(f"context: {context.tokens:,} tokens, {cited}{left_out}", style="bold"))
+    if context.text:
+        console.print(Text(printable(context.text)), soft_wrap=True)
 
 
 def number(score: float) -> str:

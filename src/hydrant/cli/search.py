@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hydrant.cli import pipelines
+from hydrant.cli.answers import answer, whole_answer
 from hydrant.cli.console import busy, note, print_json
 from hydrant.cli.guard import guarded
 from hydrant.cli.place import CollectionOption, PathOption, TenantOption, UrlOption, place_of
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qdrant_client import QdrantClient
 
-    from hydrant import Collection, Retriever, SearchResult
+    from hydrant import Collection, Pipeline, Query, Retriever, SearchResult, Stage
 
 _HELP = """Search a collection by every source it has, dense vectors and BM25 fused into one ranking.
 
 Prints a table; --json prints one object with everything there is to know: query, hits (id, score, stages, source, title, text, metadata), degraded, trace.
+
+With --config the pipeline of a YAML file searches instead, as it does in a program: with expansion, reranking and packing. Then the packed context is shown too, and --json has expansions, usage and context.
 """
+_LIMIT = 5
 _EPILOG = """[bold]Example[/]: hydrant search "how do I rotate the keys?" --limit 3 --explain
+
+[bold]A pipeline[/]: hydrant search --config pipeline.yaml "how do I rotate the keys?"; docs/evaluate.md shows what such a file says.
 
 [bold]Filters[/]: --filter '{"lang": "en", "year": {"gte": 2020}, "tags": \\["red", "blue"]}', on fields that were indexed with --field.
 
@@ -40,11 +50,20 @@ def search(
         list[str], typer.Argument(metavar="QUESTION", help="What to look for.", show_default=False)
     ],
     *,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Search with the pipeline of this YAML file."),
+    ] = None,
     path: PathOption = None,
     url: UrlOption = None,
     collection: CollectionOption = "docs",
     tenant: TenantOption = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="How many hits.")] = 5,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", "-n", min=1, metavar="N", help="How many hits.", show_default="5, or the pipeline's"
+        ),
+    ] = None,
     offset: Annotated[
         int, typer.Option(min=0, metavar="N", help="How many hits to skip, for the next page.")
     ] = 0,
@@ -66,7 +85,8 @@ def search(
         ),
     ] = None,
     explain: Annotated[
-        bool, typer.Option("--explain", help="Show each source's own rank and score.")
+        bool,
+        typer.Option("--explain", help="Show each source's own rank and score; of a pipeline, each stage's."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -76,16 +96,41 @@ def search(
         msg = "the question is blank; say what to look for"
         raise typer.BadParameter(msg, ctx=ctx)
     wanted = None if condition is None else _filter(ctx, condition)
-    place = place_of(ctx, path, url)
-    with place.client() as client:
-        docs = _opened(client, collection, dense)
-        # Checked before the model is loaded, which takes longer.
-        docs.condition(wanted, tenant)
-        retriever = docs.retriever(limit=limit, sources=tuple(source or ()), explain=explain)
-        with busy("loading the model"):
-            retriever.warm_up()
-        result = retriever.run(asked, filter=wanted, tenant=tenant, offset=offset, deadline=deadline)
-    _show(retriever, result, as_json=as_json)
+    from hydrant.types import Query
+
+    query = Query(asked, wanted, tenant, limit, offset)
+    if config is not None:
+        _refuse_beside_config(ctx)
+        (said,) = pipelines.read([config])
+        with pipelines.workshop(ctx, path, url) as made:
+            pipeline = made.pipeline(said)
+            retriever = _retriever_of(config, pipeline)
+            result = _found(pipeline, retriever, query, deadline)
+        columns = _stages_of(result) if explain else []
+    else:
+        with place_of(ctx, path, url).client() as client:
+            docs = _opened(client, collection, dense)
+            wanted_hits = _LIMIT if limit is None else limit
+            retriever = docs.retriever(limit=wanted_hits, sources=tuple(source or ()), explain=explain)
+            result = _found(retriever, retriever, query, deadline)
+        columns = list(retriever.sources) if explain else []
+    if as_json:
+        print_json(answer(result) if config is None else whole_answer(result))
+    else:
+        _show(result, retriever, columns)
+
+
+def _found(stage: Stage, retriever: Retriever, query: Query, deadline: float | None) -> SearchResult:
+    # Checked before the models are loaded, which takes longer.
+    retriever.collection.condition(query.filter, query.tenant)
+    with busy("loading the models"):
+        stage.warm_up()
+    return stage.run(query, deadline=deadline)
+
+
+def _stages_of(result: SearchResult) -> list[str]:
+    """The names of the stages that ranked the hits, in the order they did."""
+    return list(dict.fromkeys(name for hit in result.hits for name in hit.stages))
 
 
 def _opened(client: QdrantClient, name: str, model: str | None) -> Collection:
@@ -116,44 +161,39 @@ def _filter(ctx: typer.Context, text: str) -> dict[str, Any]:
     return wanted
 
 
-def _show(retriever: Retriever, result: SearchResult, *, as_json: bool) -> None:
-    if as_json:
-        print_json(_answer(result))
-        return
-    from hydrant.cli.hits import show_hits
+def _retriever_of(config: Path, pipeline: Pipeline) -> Retriever:
+    """The last stage of a pipeline that searches."""
+    from hydrant import Retriever
+    from hydrant.errors import ConfigurationError
+
+    found = [stage for stage in pipeline.stages if isinstance(stage, Retriever)]
+    if not found:
+        msg = f"the pipeline of {config} searches nothing; it needs a stage '- Retriever: {{}}'"
+        raise ConfigurationError(msg)
+    return found[-1]
+
+
+def _refuse_beside_config(ctx: typer.Context) -> None:
+    given = [
+        f"--{name}"
+        for name in ("collection", "source", "dense")
+        if (came := ctx.get_parameter_source(name)) is not None and came.name == "COMMANDLINE"
+    ]
+    if given:
+        msg = f"--config says what is searched and how; leave {' and '.join(given)} away, or change the file"
+        raise typer.BadParameter(msg, ctx=ctx)
+
+
+def _show(result: SearchResult, retriever: Retriever, columns: Sequence[str]) -> None:
+    from hydrant.cli.hits import show_context, show_hits
 
     for degradation in result.degraded:
         note(f"without {degradation}")
     if result.hits:
-        show_hits(result, retriever)
+        show_hits(result, retriever, columns)
     elif result.query.offset:
         note(f"nothing found from hit {result.query.offset + 1} on")
     else:
         note("nothing found")
-
-
-def _answer(result: SearchResult) -> dict[str, Any]:
-    hits = [
-        {
-            "id": hit.id,
-            "point_id": hit.point_id,
-            "score": hit.score,
-            "stages": {
-                name: {"score": stage.score, "rank": stage.rank} for name, stage in hit.stages.items()
-            },
-            "source": hit.source,
-            "title": hit.title,
-            "text": hit.text,
-            "metadata": dict(hit.metadata),
-        }
-        for hit in result.hits
-    ]
-    return {
-        "query": result.query.text,
-        "hits": hits,
-        "degraded": [{"stage": each.stage, "reason": each.reason} for each in result.degraded],
-        "trace": [
-            {"name": span.name, "depth": span.depth, "start": span.start, "seconds": span.seconds}
-            for span in result.trace
-        ],
-    }
+    if result.context is not None:
+        show_context(result.context)
