@@ -157,6 +157,33 @@ def test_what_cannot_be_measured_is_one_clear_message(place, arguments, code, sa
     assert "Traceback" not in done.stderr
 
 
+def test_a_pipeline_that_cannot_answer_at_all_is_an_error_and_one_that_fails_sometimes_is_not(
+    place, tmp_path
+):
+    rows = [{"text": subject, "relevant": [f"{subject}.md"], "filter": {"lost": 1}} for subject in SUBJECTS]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = run("eval", tmp_path / "q.jsonl", "-p", place / "words.yaml")
+    assert done.exit_code == 1
+    assert "words failed on every question of q: FilterError" in done.stderr
+    assert "Questions without an answer, which count 0" in done.stdout
+    del rows[0]["filter"]
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    done = run("eval", tmp_path / "q.jsonl", "-p", place / "words.yaml")
+    assert (done.exit_code, done.stderr) == (0, "")
+
+
+def test_options_that_do_not_go_together_are_named(place):
+    (place / "apart.yaml").write_text(
+        "collection: {path: index, name: docs}\nstages:\n- Retriever\n"
+        "- ListwiseReranker:\n    llm: {OpenAIGenerator: {model: m}}\n"
+        "    window: {choose: [20, 10]}\n    step: {choose: [5, 15]}\n"
+    )
+    done = run("tune", place / "apart.yaml", place / "questions.jsonl")
+    assert done.exit_code == 2
+    assert "apart.yaml, line 4: ListwiseReranker: step" in done.stderr
+    assert "(with window=10, step=15)" in done.stderr
+
+
 SPACE = """collection: {path: index, name: docs}
 stages:
   - Retriever: {limit: {choose: [10, 3]}}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hydrant.config.located import parse_yaml
+from hydrant.config.space import Space
 from hydrant.errors import ConfigurationError
 
 
@@ -21,3 +22,9 @@ def test_values_that_yaml_itself_stumbles_over_are_said_with_file_and_line(text,
         parse_yaml(text, "f.yaml")
     assert str(error.value).startswith(said)
     assert len(str(error.value)) < 300
+
+
+def test_a_choice_in_a_list_is_called_by_the_list(tmp_path):
+    (tmp_path / "space.yaml").write_text("stages:\n- Top: {n: 1}\n- choose: [{Top: {n: 2}}, {Top: {n: 3}}]\n")
+    names = [variant.config.name for variant in Space.read(tmp_path / "space.yaml").variants()]
+    assert names == ["stages.1=Top(n=2)", "stages.1=Top(n=3)"]

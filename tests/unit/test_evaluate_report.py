@@ -14,7 +14,7 @@ from hydrant import Experiment, Query, Run, Task
 from hydrant.errors import ConfigurationError, StorageError
 from hydrant.evaluate import plots
 
-EVIL = '<script>alert("x")</script> | a&b'
+EVIL = '<script>alert("x")</script> | a&b\x1b[31m\x9b7m\u202e\nnext'
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +82,14 @@ def test_reports_are_saved_by_the_files_ending(report, tmp_path):
         report.save(tmp_path / "r.pdf")
     with pytest.raises(StorageError):
         report.save(tmp_path / "nowhere" / "r.md")
+
+
+def test_no_report_carries_control_characters(report, tmp_path):
+    out = io.StringIO()
+    report.show(Console(file=out, width=200, color_system=None))
+    for text in (out.getvalue(), report.markdown(), report.html()):
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+    assert "<script" not in report.markdown()
 
 
 def test_parts_of_a_report_are_found_by_name(report):

@@ -9,7 +9,7 @@ import typer
 
 from hydrant.cli import pipelines
 from hydrant.cli.console import note, print_json, stdout
-from hydrant.cli.guard import guarded
+from hydrant.cli.guard import FAILED, guarded
 from hydrant.cli.pipelines import AtOnceOption, MetricOption, ResultsOption, SplitOption
 from hydrant.cli.place import PathOption, UrlOption
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hydrant.evaluate.experiment import System
+    from hydrant.evaluate.report import Report
 
 _HELP = """Compare pipelines on judged questions: quality with intervals, differences with significance, latency and cost.
 
@@ -26,7 +27,7 @@ _EPILOG = """[bold]Example[/]: hydrant eval questions.jsonl -p dense.yaml -p hyb
 
 [bold]A pipeline's file[/]: {collection: docs, stages: \\[{Retriever: {limit: 10}}]}, in YAML; docs/evaluate.md shows more.
 
-[bold]Exit codes[/]: 0 measured, also where a pipeline failed on some questions; 1 an error; 2 wrong usage.
+[bold]Exit codes[/]: 0 measured, also where a pipeline failed on some questions; 1 an error, or a pipeline that failed on all of them; 2 wrong usage.
 """
 
 
@@ -107,6 +108,21 @@ def evaluate(
     for file in save or ():
         report.save(file)
         note(f"report in {file}")
+    _fail_with_whoever_never_answered(report)
+
+
+def _fail_with_whoever_never_answered(report: Report) -> None:
+    """Some failures are a result; a pipeline that cannot answer at all is an error, also to a script that asks for the exit code."""
+    silent = [
+        f"{each.name} failed on every question of {task.name}: {next(iter(each.failed.values()))}"
+        for task in report.tasks
+        for each in task.measured
+        if len(each.failed) == task.questions
+    ]
+    for said in silent:
+        note(said)
+    if silent:
+        raise typer.Exit(FAILED)
 
 
 def _runs(files: Sequence[Path]) -> list[System]:

@@ -14,7 +14,9 @@ from hydrant.cli.pipelines import AtOnceOption, ResultsOption
 from hydrant.cli.place import PathOption, UrlOption
 
 if TYPE_CHECKING:
+    from hydrant.config.pipelines import PipelineConfig, Workshop
     from hydrant.config.space import Space, Variant
+    from hydrant.evaluate.experiment import System
     from hydrant.evaluate.report import Report
     from hydrant.evaluate.tasks import Task
     from hydrant.evaluate.tune import Tuning
@@ -94,7 +96,7 @@ def tune(
     to_choose, to_report = _tasks(ctx, task, dev, test, dev_share)
     variants = {variant.config.name: variant for variant in open_space.variants()}
     with pipelines.workshop(ctx, path, url) as made:
-        systems = pipelines.systems(made, [variant.config for variant in variants.values()])
+        systems = [_system(made, variant.config) for variant in variants.values()]
         tuner = Tuner(metric, chosen, at_once=at_once, folder=results)
         tuning = tuner.tune(systems, to_choose)
         by_name = {system.name: system for system in systems}
@@ -115,6 +117,18 @@ def tune(
         _show(tuning, report, first.name)
     if save is not None:
         _save(save, winner, open_space)
+
+
+def _system(made: Workshop, config: PipelineConfig) -> System:
+    from hydrant.errors import ConfigurationError
+
+    try:
+        (system,) = pipelines.systems(made, [config])
+    except ConfigurationError as error:
+        # Options that are good one by one may not go together.
+        msg = f"{error} (with {config.name})"
+        raise ConfigurationError(msg) from error
+    return system
 
 
 def _tasks(

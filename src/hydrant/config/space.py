@@ -144,7 +144,12 @@ def _names(paths: list[tuple[str, ...]]) -> dict[tuple[str, ...], str]:
     for path in paths:
         others = [other for other in paths if other != path]
         length = next(
-            (n for n in range(1, len(path)) if not any(other[-n:] == path[-n:] for other in others)),
+            (
+                n
+                for n in range(1, len(path))
+                # A position in a list says nothing without the list's key.
+                if not path[-n].isdigit() and not any(other[-n:] == path[-n:] for other in others)
+            ),
             len(path),
         )
         names[path] = ".".join(path[-length:])

@@ -219,7 +219,7 @@ def _systems(given: object) -> dict[str, System]:
             msg = f"a pipeline's name must be a text that is not blank, got {system.name!r}"
             raise ConfigurationError(msg)
         if system.name in systems:
-            msg = f"two pipelines are called {system.name!r}; give them names: Experiment({{'first': ..., 'second': ...}}, ...)"
+            msg = f"two pipelines are called {system.name!r}; give them names of their own: in a file 'name', of a run its file's, in Python Experiment({{'first': ..., 'second': ...}}, ...)"
             raise ConfigurationError(msg)
         systems[system.name] = system
     return systems

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from html import escape
 
 from hydrant import __version__
 from hydrant.evaluate import plots, sheets
 from hydrant.evaluate.report import Report, TaskResult
+from hydrant.evaluate.texts import escape
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1c1f24; --soft: #5b6169; --line: #d9dde3; --paper: #fff; --note: #fff7e0; }

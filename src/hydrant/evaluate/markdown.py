@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hydrant.evaluate import sheets
 from hydrant.evaluate.report import Report
+from hydrant.evaluate.texts import clean
 
 
 def markdown(report: Report) -> str:
@@ -29,4 +30,5 @@ def _table(sheet: sheets.Sheet) -> str:
 
 
 def _escaped(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+    # Markdown passes tags on to the page.
+    return clean(text).replace("|", "\\|").replace("<", "&lt;")

@@ -28,7 +28,7 @@ def written(report: Report, path: Path) -> str:
     Raises:
         ConfigurationError: It names none.
     """
-    check_file(path)
+    _check_ending(path)
     if path.suffix == ".md":
         return report.markdown()
     if path.suffix == ".html":
@@ -42,9 +42,7 @@ def check_file(path: Path) -> None:
     Raises:
         ConfigurationError: Its ending names no format, or its folder is missing.
     """
-    if path.suffix not in _SUFFIXES:
-        msg = f"a report's file must end in one of {list(_SUFFIXES)}, got {str(path)!r}"
-        raise ConfigurationError(msg)
+    _check_ending(path)
     check_parent(path)
 
 
@@ -56,6 +54,12 @@ def check_parent(path: Path) -> None:
     """
     if not path.parent.is_dir():
         msg = f"there is no folder {str(path.parent)!r} for {path.name!r}; make it first"
+        raise ConfigurationError(msg)
+
+
+def _check_ending(path: Path) -> None:
+    if path.suffix not in _SUFFIXES:
+        msg = f"a report's file must end in one of {list(_SUFFIXES)}, got {str(path)!r}"
         raise ConfigurationError(msg)
 
 

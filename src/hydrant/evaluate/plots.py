@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
+
+from hydrant.evaluate.texts import escape
 
 _WIDTH = 820
 _LEFT = 250

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from hydrant.evaluate import sheets
 from hydrant.evaluate.report import Report
+from hydrant.evaluate.texts import clean
 
 _STYLES = {"better": "green", "worse": "red", "may be chance": "dim"}
 
@@ -20,7 +21,7 @@ def show(report: Report, console: Console | None = None) -> None:
         for sheet in sheets.sheets(task):
             _print(out, sheet)
         for note in sheets.notes(task):
-            out.print(Text(note, style="bold yellow" if note.startswith("warning") else "yellow"))
+            out.print(Text(clean(note), style="bold yellow" if note.startswith("warning") else "yellow"))
     overview = sheets.overview(report)
     if overview is not None:
         _print(out, overview)
@@ -29,7 +30,7 @@ def show(report: Report, console: Console | None = None) -> None:
 
 def _print(out: Console, sheet: sheets.Sheet) -> None:
     # A table's own title would be wrapped to the table's width.
-    out.print(Text(sheet.title, style="bold"))
+    out.print(Text(clean(sheet.title), style="bold"))
     out.print(_table(sheet))
 
 
@@ -39,8 +40,11 @@ def _table(sheet: sheets.Sheet) -> Table:
         numeric = position in sheet.numeric
         # Numbers are never cut; names give way on a narrow terminal.
         table.add_column(
-            Text(column), justify="right" if numeric else "left", no_wrap=numeric, overflow="fold"
+            Text(clean(column)),
+            justify="right" if numeric else "left",
+            no_wrap=numeric,
+            overflow="fold",
         )
     for row in sheet.rows:
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+        table.add_row(*(Text(clean(cell), style=_STYLES.get(cell, "")) for cell in row))
     return table
