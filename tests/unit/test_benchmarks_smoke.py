@@ -111,6 +111,13 @@ def test_an_oracle_that_never_errs_gives_the_best_ranking(measured, tmp_path):
     assert rows["0%"][3] == 1.0
 
 
+def test_what_rerankers_by_vectors_cost_is_measured(measured):
+    (table,) = measured("rerank", "--quick", "--only", "cost")
+    cost = {row[0]: float(row[1]) for row in table["rows"]}
+    assert len(cost) == 5
+    assert 0 < cost["LateInteractionReranker, stored vectors"] < cost["LateInteractionReranker, encoded now"]
+
+
 def test_every_reranker_by_a_language_model_is_measured(measured, tmp_path):
     tiny_set(tmp_path, "cranfield")
     results = measured("rerank_llm", "--quick", "--data", str(tmp_path / "data"))
