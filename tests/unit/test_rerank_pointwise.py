@@ -125,6 +125,12 @@ def test_any_text_is_a_grade_in_range_or_none(text_):
     assert read_yes_no(text_) in {None, 0, 1}
 
 
+def test_all_samples_of_a_question_without_an_answer_are_counted():
+    stage = PointwiseReranker(ScriptedGenerator("perhaps"), samples=3, temperature=1.0)
+    (degradation,) = (found(4) >> stage).run(QUERY).degraded
+    assert degradation.reason.startswith("12 of 12 answers could not be used: nothing to read in 'perhaps'")
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

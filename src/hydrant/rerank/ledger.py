@@ -78,6 +78,7 @@ class Ledger:
         self._cache = terms.cache
         self._asked = 0
         self._useful = 0
+        self._failed = 0
         self._failures: list[str] = []
         self._notes: list[str] = []
         self._error: Exception | None = None
@@ -124,7 +125,9 @@ class Ledger:
         for position, outcome in zip(waiting, outcomes, strict=True):
             question = questions[position]
             replies[position] = self._reply(outcome, question.read)
-            if replies[position] is not None:
+            if replies[position] is None:
+                self._failed += question.request.samples
+            else:
                 yield from self._keep(question.request, outcome.texts)
         return replies
 
@@ -179,11 +182,10 @@ class Ledger:
         return reply
 
     def _reasons(self) -> tuple[str, ...]:
-        failed = len(self._failures)
-        few = (
-            [f"{failed} of {self._asked} answers could not be used: {said(self._failures)}"] if failed else []
-        )
-        return (*few, *self._notes)
+        if not self._failed:
+            return tuple(self._notes)
+        few = f"{self._failed} of {self._asked} answers could not be used: {said(self._failures)}"
+        return (few, *self._notes)
 
     def _stop(self, reason: str) -> None:
         if reason not in self._notes:
