@@ -44,7 +44,7 @@ class CurEncoder(Encoder):
 
     Args:
         model: What scores, as for `CrossEncoderReranker`.
-        queries: Questions like those that will be asked, 50 to 500 of them; also the number of dimensions. More follow the
+        queries: Questions like those that will be asked, 100 to 500 of them; also the number of dimensions. More follow the
             model more closely.
         items: Documents of the collection, drawn at random; about as many as queries.
         label: Which of several labels is the score.

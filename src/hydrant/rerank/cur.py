@@ -22,7 +22,7 @@ class CurReranker(Reranker):
 
     ANNCUR (Yadav et al., EMNLP 2022), see `CurEncoder`: the query goes through the model once for each anchor document, and
     Qdrant does the rest in one request, whether there are a hundred candidates or ten thousand. Let the model itself read
-    the best of them: `CurReranker(docs, top_n=50) >> CrossEncoderReranker(model, top_n=10)`.
+    the best of them: `CurReranker(docs, top_n=100) >> CrossEncoderReranker(model, top_n=10)`.
 
     A hit without a stored vector is scored by the model itself, which is cheaper than making one.
 
