@@ -25,8 +25,9 @@ lint: $(VENV)/.installed
 types: $(VENV)/.installed
 	$(BIN)/mypy
 
+# Two files of tests at a time, a core for each: torch's threads would only wait for each other.
 unit: $(VENV)/.installed
-	$(BIN)/pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile
 
 long: $(VENV)/.installed  ## The tests in their long form: more kills, more examples
 	HYDRANT_LONG=1 $(BIN)/pytest -q --timeout 3600
