@@ -27,7 +27,7 @@ class CurReranker(Reranker):
     A hit without a stored vector is scored by the model itself, which is cheaper than making one.
 
     Args:
-        collection: A collection that has a source with a `CurEncoder`.
+        collection: A collection that has a source with a `CurEncoder`; it knows hits by their point ids.
         source: Which one, where it has several.
         top_n: How many hits go on, where the query does not say; None for all.
         candidates: How many hits are looked at, from the best one down; None for as many as come.

@@ -31,7 +31,8 @@ class LateInteractionReranker(Reranker):
     The score of a query of n tokens is at most n where the vectors have length 1, so thresholds depend on the query.
 
     Args:
-        tokens: The collection whose token vectors are compared, or a `LateEncoder` (any encoder of kind "multi").
+        tokens: The collection whose token vectors are compared, or a `LateEncoder` (any encoder of kind "multi"). A collection
+            knows hits by their point ids; for hits of other collections, which may have the same ids, give the encoder.
         source: Which source of the collection, where it has several with token vectors.
         top_n: How many hits go on, where the query does not say; None for all.
         candidates: How many hits are looked at, from the best one down; None for as many as come.
