@@ -235,7 +235,11 @@ def test_an_optional_stage_that_fails_is_counted_as_degraded(docs, task):
     search = FailingStage(RuntimeError("no"), name="hyde") >> docs.retriever()
     report = quick({"search": search}, task)
     assert report["pumps"]["search"].degraded == {"hyde": 12}
-    assert "went on without 'hyde' on 12 of 12 questions" in report.markdown()
+    assert report["pumps"]["search"].reasons == {"hyde": "RuntimeError: no"}
+    assert (
+        "went on without 'hyde' on 12 of 12 questions, mostly because of RuntimeError: no"
+        in report.markdown()
+    )
 
 
 def test_an_interrupted_experiment_goes_on_where_it_was(docs, task, tmp_path):

@@ -190,8 +190,27 @@ def test_pairs_name_questions_that_exist_and_two_documents(folder):
         with pytest.raises(TaskError, match=said):
             Task.load(folder)
     pairs.write_text(jsonl([{"query-id": "q0", "preferred": "a", "other": other} for other in "bc"]))
-    with pytest.raises(TaskError, match="'q0' twice"):
+    with pytest.raises(TaskError, match="line 2: has the question 'q0' twice, first on line 1"):
         Task.load(folder)
+
+
+def test_pairs_of_documents_that_are_not_there_are_left_out_and_said(folder):
+    (folder / "task.yaml").write_text("kind: pairs\n")
+    pairs = folder / "pairs.jsonl"
+    rows = [
+        {"query-id": "q0", "preferred": "d0", "other": "d1", "pair": "p"},
+        {"query-id": "q1", "preferred": "d1", "other": "gone", "pair": "p"},
+        {"query-id": "q2", "preferred": "d2", "other": "d3"},
+    ]
+    pairs.write_text(jsonl(rows))
+    task = Task.load(folder)
+    assert [each.query for each in task.preferences] == ["q2"]
+    assert list(task.queries) == ["q2"]
+    assert "1 pairs name documents that corpus.jsonl does not have, such as 'gone'" in task.remarks[0]
+    for text, said in (("", "holds no pairs of documents$"), (jsonl(rows[:2]), "that corpus.jsonl has")):
+        pairs.write_text(text)
+        with pytest.raises(TaskError, match=said):
+            Task.load(folder)
 
 
 def test_candidates_come_in_the_order_of_their_scores(folder):

@@ -62,7 +62,8 @@ def show_context(context: Context) -> None:
     from rich.text import Text
 
     console = stdout()
-    left_out = f", {len(context.left_out):,} hits left out" if context.left_out else ""
+    missing = len(context.left_out)
+    left_out = f", {missing:,} hit{'s' * (missing != 1)} left out" if missing else ""
     cited = f"{len(context.citations):,} part{'s' * (len(context.citations) != 1)} cited"
     console.print(Text(f"context: {context.tokens:,} tokens, {cited}{left_out}", style="bold"))
     if context.text:

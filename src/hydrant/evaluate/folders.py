@@ -25,6 +25,7 @@ from hydrant.config.registry import suggestion
 from hydrant.errors import ConfigurationError, TaskError
 from hydrant.evaluate.judgments import Judgments, Qrels, read_candidates, read_judgments
 from hydrant.evaluate.lines import Record, records, unique
+from hydrant.evaluate.pairs import read_preferences
 from hydrant.evaluate.questions import read_questions
 from hydrant.evaluate.tasks import CorpusFile, Preference, Task, in_pool
 from hydrant.types import Query
@@ -118,7 +119,7 @@ def _folder(folder: Path, qrels: Path | None, split: str | None) -> Task:
     reader = _Reader(folder, settings, queries)
     if kind == "pairs":
         name = settings.get("name", str, folder.name)
-        preferences = reader.preferences()
+        preferences = reader.preferences(None if not corpus else {str(passage.id) for passage in corpus})
         return _made(name, kind, reader, {}, corpus=corpus, preferences=preferences)
     source = _judgments_file(folder, settings, qrels, split)
     judgments = read_judgments(source)
@@ -185,26 +186,12 @@ class _Reader:
                 f"{unknown[0]!r}; they count as not found"
             )
 
-    def preferences(self) -> tuple[Preference, ...]:
-        """The preferences of a pair task."""
-        found = []
-        for record in records(self.folder / self.settings.get("pairs", str, "pairs.jsonl")):
-            query = record.text("query-id", "query_id")
-            if query not in self.queries:
-                msg = f"names the question {query!r}, which queries.jsonl does not have"
-                raise record.error(msg)
-            preferred, other = record.text("preferred"), record.text("other")
-            if preferred == other:
-                msg = f"prefers the document {preferred!r} to itself"
-                raise record.error(msg)
-            pair = record.optional("pair")
-            found.append(Preference(query, preferred, other, query if pair is None else str(pair)))
-        once = {each.query: each for each in found}
-        if len(once) < len(found):
-            twice = next(each.query for each in found if once[each.query] is not each)
-            msg = f"{self.folder / 'pairs.jsonl'} has the question {twice!r} twice; give each preference a question of its own"
-            raise TaskError(msg)
-        return tuple(found)
+    def preferences(self, corpus: set[str] | None) -> tuple[Preference, ...]:
+        """The preferences of a pair task; see `read_preferences`."""
+        file = self.folder / self.settings.get("pairs", str, "pairs.jsonl")
+        preferences, left_out = read_preferences(file, self.queries, corpus)
+        self.remarks += left_out
+        return preferences
 
     def pools(self, judged: list[str]) -> dict[str, dict[str, Any]]:
         """The fields that each question's documents must have."""

@@ -87,6 +87,7 @@ def _measured(measured: Measured, task: TaskResult) -> dict[str, Any]:
         "usage": asdict(measured.usage),
         "failed": dict(measured.failed),
         "degraded": dict(measured.degraded),
+        "reasons": dict(measured.reasons),
         "groups": {metric: dict(groups) for metric, groups in measured.groups.items()},
         "values": {metric: dict(values) for metric, values in measured.values.items()},
     }

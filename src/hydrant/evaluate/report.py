@@ -45,6 +45,7 @@ class Measured:
         usage: What language models were asked for all questions.
         failed: The questions it failed on, which count 0, and why.
         degraded: On how many questions it went on without a stage, by the stage.
+        reasons: Why it mostly went on without a stage, by the stage.
         groups: The mean of each metric in each group of questions.
     """
 
@@ -55,6 +56,7 @@ class Measured:
     usage: Usage
     failed: Mapping[str, str]
     degraded: Mapping[str, int]
+    reasons: Mapping[str, str]
     groups: Mapping[str, Mapping[str, float]]
 
     def mean(self, metric: str) -> float:

@@ -120,9 +120,13 @@ def _measured(contender: Contender, scorer: Scorer, settings: Settings) -> Measu
         )
         for metric in values
     }
-    degraded = Counter(
-        each.partition(":")[0] for outcome in answered for each in dict.fromkeys(outcome.degraded)
-    )
+    why = Counter(each for outcome in answered for each in dict.fromkeys(outcome.degraded))
+    degraded: Counter[str] = Counter()
+    reasons: dict[str, str] = {}
+    for each, count in why.most_common():
+        stage, _, reason = each.partition(": ")
+        degraded[stage] += count
+        reasons.setdefault(stage, reason)
     return Measured(
         name=contender.name,
         values=values,
@@ -131,6 +135,7 @@ def _measured(contender: Contender, scorer: Scorer, settings: Settings) -> Measu
         usage=sum((outcome.usage for outcome in answered), start=Usage()),
         failed={query: outcome.error for query, outcome in outcomes.items() if outcome.error is not None},
         degraded=dict(degraded),
+        reasons=reasons,
         groups=_groups(values, scorer.task.groups),
     )
 

@@ -10,6 +10,8 @@ from hydrant.evaluate.significance import Interval
 
 _MOST_FAILURES = 10
 _MEGA = 1024 * 1024
+# How much of what a stage says of its failure stands below a table, in characters.
+_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,8 @@ def notes(task: TaskResult) -> list[str]:
     lines = [f"warning: {warning}" for warning in task.warnings]
     for each in task.measured:
         lines += [
-            f"{each.name} went on without {stage!r} on {count:,} of {task.questions:,} questions"
+            f"{each.name} went on without {stage!r} on {count:,} of {task.questions:,} questions, mostly because of "
+            f"{_shortened(each.reasons[stage])}"
             for stage, count in sorted(each.degraded.items())
         ]
     return [*lines, *task.remarks]
@@ -159,6 +162,10 @@ def verdict(comparison: Comparison) -> str:
     if not comparison.significant:
         return "may be chance"
     return "better" if comparison.difference > 0 else "worse"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_REASON else f"{text[: _LONGEST_REASON - 1]}…"
 
 
 def _costs(task: TaskResult) -> list[tuple[str, Callable[[Measured], str]]]:
