@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import pickle
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
+from dataclasses import dataclass
 
 import pytest
 
-from hydrant import DiskCache, Hyde, MemoryCache, Query, SearchState
-from hydrant.errors import ConfigurationError, StorageError
+from hydrant import DiskCache, Generation, Hyde, MemoryCache, Query, SearchState, TextGenerator
+from hydrant.errors import ConfigurationError, GenerationError, StorageError
 from hydrant.flow import run
 from hydrant.generate.function import CallableGenerator
-from hydrant.testing import EmptyGenerator, ScriptedGenerator
+from hydrant.testing import EmptyGenerator, FailingGenerator, ScriptedGenerator
 
 
 @pytest.fixture(params=["memory", "disk"])
@@ -210,9 +213,64 @@ def test_a_named_function_is_kept_on_disk_by_its_name(tmp_path):
 
 def test_too_few_hypotheses_are_used_but_not_kept():
     cache = MemoryCache()
-    state = expanded(Hyde(ScriptedGenerator("Light."), hypotheses=4, enough=2, cache=cache))
-    assert texts(state) == ("Light.",)
+    llm = FailingGenerator(GenerationError("HTTP 500"), every=2, answer="Light.")
+    state = expanded(Hyde(llm, hypotheses=2, cache=cache))
+    assert texts(state) == ("Light. (1)",)
+    assert "1 of the 2 texts that suffice" in state.degraded[0].reason
     assert len(cache) == 0
+
+
+def test_a_model_that_always_says_the_same_is_asked_once_and_has_said_enough():
+    llm = ScriptedGenerator("Light.")
+    stage = Hyde(llm, hypotheses=8)
+    first, again = expanded(stage), expanded(stage)
+    assert texts(first) == texts(again) == ("Light.",)
+    assert first.degraded == ()
+    assert first.query.expansions[0].dropped == ("a duplicate",) * 7
+    assert len(llm.requests) == 1
+
+
+def test_what_sufficed_for_fewer_is_not_taken_for_more():
+    cache, llm = MemoryCache(), ScriptedGenerator(["Light.", "Blue."])
+    expanded(Hyde(llm, hypotheses=4, enough=1, cache=cache))
+    assert not expanded(Hyde(llm, hypotheses=4, enough=4, cache=cache)).query.expansions[0].cached
+
+
+@dataclass
+class Changeable(TextGenerator):
+    """A generator without a hash, as dataclasses are."""
+
+    asked: int = 0
+
+    def complete(self, request):
+        self.asked += 1
+        return Generation(("Light is scattered.",))
+
+    def __call__(self, prompt):
+        return self.complete(prompt).texts[0]
+
+
+def test_a_model_that_nothing_tells_from_another_is_asked_every_time():
+    for wrap in (lambda llm: llm, CallableGenerator):
+        llm = Changeable()
+        stage = Hyde(wrap(llm), hypotheses=1)
+        assert texts(expanded(stage)) == texts(expanded(stage)) == ("Light is scattered.",)
+        assert llm.asked == 2
+
+
+def test_reading_does_not_wait_for_another_process_that_writes(tmp_path):
+    cache = DiskCache(tmp_path / "cache.db")
+    cache.put("key", ("text",))
+    other = sqlite3.connect(tmp_path / "cache.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    began = time.perf_counter()
+    assert cache.get("key") == ("text",)
+    assert time.perf_counter() - began < 0.5
+    other.execute("ROLLBACK")
+    other.close()
+    cache.put("key", ("another",))
+    assert cache.get("key") == ("another",)
+    cache.close()
 
 
 def test_a_cache_that_is_broken_costs_nothing_but_the_calls(tmp_path):

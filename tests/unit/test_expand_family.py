@@ -19,6 +19,7 @@ from hydrant import (
     Turn,
 )
 from hydrant.errors import ConfigurationError
+from hydrant.expand.prompts import Prompt
 from hydrant.flow import run
 from hydrant.testing import EmptyGenerator, FailingGenerator, HashEncoder, ScriptedGenerator
 
@@ -86,6 +87,19 @@ def test_keywords_are_one_text_for_the_sparse_sources():
     assert expansion.texts == ("calcium rickets",)
     assert (expansion.kinds, expansion.mode, expansion.query_weight) == (("sparse",), "mean", 2.0)
     assert expansion.dropped == ("a duplicate",)
+
+
+def test_keywords_of_another_script_stay_for_they_may_be_names():
+    llm = ScriptedGenerator("Kubernetes\nDeployment\n部署应用程序")
+    (expansion,) = expanded(Keywords(llm), "如何部署应用程序到集群").expansions
+    assert expansion.texts == ("Kubernetes Deployment 部署应用程序",)
+
+
+def test_a_slot_that_the_stage_does_not_fill_is_refused_when_it_is_made():
+    with pytest.raises(ConfigurationError, match=r"fills the slots \{query\}, \{count\}.*language"):
+        MultiQuery(str.upper, prompt=Prompt("{query} in {language}"))
+    with pytest.raises(ConfigurationError, match=r"fills the slots \{query\}, \{language\}.*count"):
+        Hyde(str.upper, prompt=Prompt("{count} for {query}", ("count",)))
 
 
 @pytest.mark.parametrize("kind", [*FUSED, Keywords])

@@ -8,6 +8,7 @@ import pickle
 import statistics
 import time
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -95,6 +96,26 @@ def test_the_paper_s_settings_are_the_default():
     assert expansion.query_weight == 1
     assert expansion.usage.calls == 1
     assert expansion.usage.completion_tokens > 0
+
+
+@pytest.mark.parametrize(("hypotheses", "enough"), [(1, 1), (2, 2), (3, 2), (4, 2), (8, 4), (9, 5)])
+def test_half_of_the_hypotheses_suffice_but_two_at_least(hypotheses, enough):
+    assert Hyde(str.upper, hypotheses=hypotheses).wanted == enough
+
+
+def test_a_second_hypothesis_that_is_asked_for_is_waited_for(docs):
+    llm = SlowGenerator([0.0, 0.1], HYPOTHESIS)
+    result = (Hyde(llm, hypotheses=2) >> docs.retriever(limit=3)).run(QUERY)
+    assert len(result.hypotheses) == 2
+
+
+def test_the_likeliest_passage_is_asked_for_once():
+    llm = ScriptedGenerator(HYPOTHESIS)
+    state = expanded(Hyde(llm, hypotheses=8, temperature=0, seed=3))
+    assert (llm.requests[0].samples, llm.requests[0].needed, llm.requests[0].seed) == (1, 1, 3)
+    assert state.degraded == ()
+    with pytest.raises(ConfigurationError, match="enough=9"):
+        Hyde(llm, hypotheses=8, enough=9, temperature=0)
 
 
 @pytest.mark.parametrize(
@@ -436,6 +457,11 @@ def test_auto_expands_what_the_first_search_did_not_find(docs):
     unsure = search.run("osteoporosis prevention in midwinter")
     assert unsure.hypotheses == (HYPOTHESIS,)
     assert " < " in unsure.expansions[0].decision
+
+
+def test_a_gate_may_compare_numbers_of_numpy():
+    stage = Hyde(ScriptedGenerator(HYPOTHESIS), hypotheses=1, gate=lambda query, hits: np.mean([1, 2]) > 3)
+    assert expanded(stage).query.expansions[0].decision == "the gate does not expand"
 
 
 def test_a_predictor_expands_below_its_threshold_and_without_hits():

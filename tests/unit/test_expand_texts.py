@@ -145,7 +145,10 @@ def test_only_clearly_different_scripts_differ():
         ("**Answer:** Vitamin D helps.", "Vitamin D helps."),
         ("Sure! Here is a passage:\n\nVitamin D helps.", "Vitamin D helps."),
         ("```text\nVitamin D helps.\n```", "Vitamin D helps."),
+        ("Sure! Here is a passage: Vitamin D helps.", "Vitamin D helps."),
+        ("Here’s the passage that answers the question: Vitamin D helps.", "Vitamin D helps."),
         ("Here, vitamin D helps.", "Here, vitamin D helps."),
+        ("Here is a vitamin: it helps.", "Here is a vitamin: it helps."),
     ],
 )
 def test_what_is_wrapped_around_a_passage_is_taken_off(answer, text):
@@ -164,6 +167,12 @@ def test_a_long_passage_may_begin_with_an_apology():
         (" \n\t", "an empty answer"),
         ("I'm sorry, but I can't help with that.", "a refusal"),
         ("I cannot answer this.", "a refusal"),
+        ("I am sorry, but I can't help with that.", "a refusal"),
+        ("I'm unable to answer this.", "a refusal"),
+        ("I’m afraid I can't do that.", "a refusal"),
+        ("My apologies, this is beyond me.", "a refusal"),
+        ("Es tut mir leid, dabei kann ich nicht helfen.", "a refusal"),
+        ("Lo siento, no puedo ayudar.", "a refusal"),
         ("As an AI language model, I have no opinion.", "a refusal"),
         ("Does vitamin D help bones?", "an echo of the query"),
         ("0x00 0x01 0x02 {}[]() ;;; 123 456", "an answer that is no text"),

@@ -116,6 +116,24 @@ def test_a_generator_that_returns_something_else_is_told_so():
         Wrong().generate("Say something.")
 
 
+@pytest.mark.parametrize("texts", ["text", (None, "text"), (7,)])
+def test_samples_that_are_no_texts_are_refused(texts):
+    class Wrong(TextGenerator):
+        def complete(self, request):
+            return Generation(texts)
+
+    with pytest.raises(GenerationError, match="texts of a Generation must be a tuple of str, got"):
+        Wrong().generate("Say something.")
+
+
+def test_no_more_samples_are_taken_than_were_asked_for():
+    class Generous(TextGenerator):
+        def complete(self, request):
+            return Generation(("one", "two", "three"))
+
+    assert Generous().generate(GenerationRequest("Say something.", samples=2)).texts == ("one", "two")
+
+
 # ---- samples side by side --------------------------------------------------------------------------------------------
 
 
@@ -172,6 +190,12 @@ def test_blank_samples_do_not_count_as_enough():
     calls = [sample(" "), sample("text", 0.1)]
     for generation in both(*zip(*calls, strict=True), 1, None):
         assert generation.texts == (" ", "text")
+
+
+def test_a_sample_that_only_thinks_does_not_count_as_enough():
+    calls = [sample("<think>Hm. Let me"), sample("text", 0.1)]
+    for generation in both(*zip(*calls, strict=True), 1, None):
+        assert generation.texts == ("<think>Hm. Let me", "text")
 
 
 def test_a_failed_sample_costs_no_other():

@@ -236,8 +236,9 @@ class LlmExpansion(Stage):
         if not repaired.texts:
             msg = f"the language model wrote nothing to search with: {said(dropped) or 'no answer at all'}"
             raise GenerationError(msg)
-        if len(repaired.texts) < self.wanted:
-            few = f"{len(repaired.texts)} of the {self.wanted} texts that suffice: {said(dropped) or 'the model wrote no more'}"
+        # A model that says the same again has nothing else to say: asking it once more would bring no more.
+        if repaired.said < self.wanted:
+            few = f"{repaired.said} of the {self.wanted} texts that suffice: {said(dropped) or 'the model wrote no more'}"
             degraded = (Degradation(self.name, few),)
         elif cache is not None:
             degraded = yield from self._keep(cache, key, repaired.texts)

@@ -10,7 +10,7 @@ from hydrant.errors import ConfigurationError
 from hydrant.expand.base import LlmExpansion
 from hydrant.expand.hyde import check_query_weight
 from hydrant.expand.prompts import Prompt, one_line
-from hydrant.expand.repair import Repaired, lines
+from hydrant.expand.repair import Repair, Repaired, lines
 from hydrant.generate.requests import Generation, GenerationRequest, check_whole
 from hydrant.types import Expansion, Query
 
@@ -197,6 +197,11 @@ class Keywords(_Listed):
             "Write up to {count} keywords that a text would contain which answers this question: technical terms, synonyms "
             "and names.\nQuestion: {query}"
         )
+
+    @property
+    def repair(self) -> Repair:
+        """How keywords are made fit: names and terms keep their letters in every language."""
+        return replace(super().repair, same_language=False)
 
     def expanded(self, query: Query, expansion: Expansion) -> Query:
         """The query with all keywords as one text for the sparse sources."""

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+import numpy as np
+
 from hydrant.errors import ConfigurationError
 from hydrant.types import Hit, Query
 
@@ -100,10 +102,11 @@ class FunctionGate(Gate):
         said: object = self.function(query, hits)
         if isinstance(said, Decision):
             return said
-        if not isinstance(said, bool):
+        # Comparisons of numpy's numbers have a truth value of their own.
+        if not isinstance(said, bool | np.bool_):
             msg = f"a gate must return True to expand or False not to, got {said!r}"
             raise ConfigurationError(msg)
-        return Decision(said, "the gate expands" if said else "the gate does not expand")
+        return Decision(bool(said), "the gate expands" if said else "the gate does not expand")
 
 
 def score_margin(query: Query, hits: Sequence[Hit]) -> float:  # noqa: ARG001  a predictor is given both

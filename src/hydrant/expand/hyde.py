@@ -27,12 +27,14 @@ class Hyde(LlmExpansion):
     `Hyde(llm) >> docs.retriever()`.
 
     Attributes:
-        hypotheses: How many passages are sampled, in one batch or side by side.
+        hypotheses: How many passages are sampled, in one batch or side by side. At temperature 0 it is one: the likeliest
+            passage is the same however often it is asked for.
         prompt: The name of one of the paper's prompts ("web", "scifact", "arguana", "trec-covid", "fiqa", "dbpedia-entity",
             "trec-news", "mr-tydi"), or a template with the slot `{query}` and, if wanted, `{language}`.
         query_weight: How much the query counts in the mean, where each hypothesis counts 1; the paper's is 1.
         enough: How many hypotheses suffice: when they are there, the others have a quarter of that time to arrive. None for
-            half of them.
+            half of them, but two at least, where two are wanted: the second is what brings recall, and a first answer that
+            comes at once leaves it no time.
         mode: "mean" searches with one vector (the paper); "fuse" with each hypothesis by itself, fused inside the source by
             Qdrant; "max" ranks by the best similarity to any of them.
         sparse: Whether the hypotheses' words are added to the query of sparse sources. With a good model that helps as much
@@ -65,20 +67,26 @@ class Hyde(LlmExpansion):
         prompt = hyde_prompt(self.prompt)
         names_language = "{language}" in prompt.template
         language = SAME_LANGUAGE if self.language in {None, "auto"} else str(self.language)
-        return GenerationRequest(
+        request = GenerationRequest(
             self.messages(prompt.filled(query.text, language=language), pinned=not names_language),
             samples=self.hypotheses,
-            enough=self.wanted,
+            enough=self._enough,
             temperature=self.temperature,
             max_tokens=self.max_tokens,
             stop=_STOP,
             seed=self.seed,
         )
+        return request if self.temperature > 0 else request.single(0)
 
     @property
     def wanted(self) -> int:
         """How many hypotheses suffice."""
-        return max(1, (self.hypotheses + 1) // 2) if self.enough is None else self.enough
+        return self._enough if self.temperature > 0 else 1
+
+    @property
+    def _enough(self) -> int:
+        half = (self.hypotheses + 1) // 2
+        return max(min(2, self.hypotheses), half) if self.enough is None else self.enough
 
     def texts(self, generation: Generation, query: Query) -> Repaired:
         """The answers, each a hypothesis."""

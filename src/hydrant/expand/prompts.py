@@ -67,8 +67,18 @@ class Prompt:
         Args:
             query: The query, as it came from the user.
             others: What goes into the other slots; a text of lines stays one.
+
+        Raises:
+            ConfigurationError: The template has a slot that nothing is given for.
         """
         values = {"query": one_line(query), **others}
+        missing = set(_SLOT.findall(self.template)) - set(values)
+        if missing:
+            known = ", ".join(f"{{{name}}}" for name in values)
+            msg = (
+                f"this stage fills the slots {known}; the prompt has {sorted(missing)} too: {self.template!r}"
+            )
+            raise ConfigurationError(msg)
         return _SLOT.sub(lambda slot: values[slot.group(1)], self.template)
 
 

@@ -14,15 +14,24 @@ _LABEL = re.compile(
     r"^(?:\*\*)?(?:passage|answer|counter[ -]argument|hypothetical document|document)(?:\*\*)?\s*:(?:\*\*)?\s*",
     re.IGNORECASE,
 )
+# A line of its own, or up to a colon an announcement of what is asked for.
 _PLEASANTRY = re.compile(
-    r"^(?:sure|certainly|of course|absolutely|here(?:'s| is| are))\b[^\n]{0,120}(?::|[.!])[ \t]*\n+",
+    r"^(?:(?:sure|certainly|of course|absolutely|here(?:['’]s| is| are))\b[^\n]{0,120}(?::|[.!])[ \t]*\n+"
+    r"|(?:(?:sure|certainly|of course|absolutely)[,.!] )?here(?:['’]s| is) (?:a|an|the|my|your)\b[^\n:.]{0,40}"
+    r"\b(?:passage|paragraph|answer|counter[ -]argument)\b[^\n:.]{0,60}:\s*)",
     re.IGNORECASE,
 )
+# In the languages with most speakers on the web; models mostly begin a refusal with the same few words.
 _REFUSAL = re.compile(
-    r"^(?:i(?:'|’)?m (?:really |very |so )?sorry\b|sorry,|i apologi[sz]e\b|(?:unfortunately,? )?i (?:cannot|can't|can’t|am unable|am not able|"
-    r"won't|won’t|do not have|don't have|don’t have)\b|as an? (?:ai|language|large language)\b)",
+    r"^(?:i(?:['’]?m| am) (?:(?:really |very |so )?sorry|afraid i|unable to|not able to)\b|sorry,|(?:i|my) apolog(?:i[sz]e|ies)\b"
+    r"|(?:unfortunately,? )?i (?:cannot|can not|can['’]t|am unable|am not able|won['’]t|do not have|don['’]t have|must decline)\b"
+    r"|as an? (?:ai|language|large language)\b"
+    r"|(?:es )?tut mir leid\b|ich kann (?:diese|dir|ihnen|dabei|leider)\b|leider kann ich\b"
+    r"|(?:je suis )?désolée?\b|je ne peux pas\b|lo siento\b|no puedo\b|mi dispiace\b|non posso\b|desculpe\b|não posso\b"
+    r"|извините|к сожалению,? я|я не могу|很?抱歉|对不起|對不起|我(?:无法|無法|不能)|申し訳(?:ありません|ございません)|죄송)",
     re.IGNORECASE,
 )
+_DUPLICATE = "a duplicate"
 # A refusal is short; a passage that begins with an apology may go on to be one.
 _REFUSAL_LENGTH = 400
 _REPEATS_WORDS = 40
@@ -39,6 +48,11 @@ class Repaired:
 
     texts: tuple[str, ...]
     dropped: tuple[str, ...] = ()
+
+    @property
+    def said(self) -> int:
+        """How many answers there were to search with, counted as often as they were given."""
+        return len(self.texts) + self.dropped.count(_DUPLICATE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +79,7 @@ class Repair:
         for text in texts:
             clean = self._cleaned(text)
             key = _SPACE.sub(" ", clean).casefold()
-            reason = self._fault(clean, query) or ("a duplicate" if key in kept else None)
+            reason = self._fault(clean, query) or (_DUPLICATE if key in kept else None)
             if reason is None:
                 kept[key] = clean
             else:

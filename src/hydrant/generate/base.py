@@ -111,5 +111,10 @@ def _finished(generation: object, request: GenerationRequest) -> Generation:
     if not isinstance(generation, Generation):
         msg = f"complete of a text generator must return a Generation, got {generation!r}"
         raise GenerationError(msg)
-    texts = tuple(cut_at_stops(without_reasoning(text), request.stop).strip() for text in generation.texts)
+    if isinstance(generation.texts, str) or not all(isinstance(text, str) for text in generation.texts):
+        msg = f"texts of a Generation must be a tuple of str, got {generation.texts!r}"
+        raise GenerationError(msg)
+    # Some servers give a number of samples of their own.
+    given = generation.texts[: request.samples]
+    texts = tuple(cut_at_stops(without_reasoning(text), request.stop).strip() for text in given)
     return replace(generation, texts=texts)

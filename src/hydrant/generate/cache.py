@@ -140,7 +140,7 @@ class DiskCache(ExpansionCache):
                     with contextlib.suppress(sqlite3.Error):
                         self._connection.close()
                     self._connection = None
-                msg = f"the cache {str(self._path)!r} cannot be used: {error}; remove it, or choose another file"
+                msg = f"the cache {str(self._path)!r} cannot be used: {error}; remove it, make it writable, or choose another file"
                 raise StorageError(msg) from error
 
     def _open(self) -> sqlite3.Connection:
@@ -213,7 +213,9 @@ def as_cache(cache: object) -> ExpansionCache | None:
 def kept_under(
     cache: ExpansionCache, generator: TextGenerator, request: GenerationRequest, *parts: Any
 ) -> str | None:
-    """The key of a request's answers; None where they must not be kept: on disk, of a generator without an identity.
+    """The key of a request's answers; None where they must not be kept.
+
+    That is: on disk, those of a generator without an identity, and anywhere those of one that nothing tells from another.
 
     Args:
         cache: Where they are kept.
@@ -225,8 +227,17 @@ def kept_under(
     if identity is None and cache.on_disk:
         return None
     model = _anonymous(generator) if identity is None else identity
+    if model is None:
+        return None
     asked = [(message.role, message.content) for message in request.messages]
-    settings = (request.samples, request.temperature, request.max_tokens, request.stop, request.seed)
+    settings = (
+        request.samples,
+        request.needed,
+        request.temperature,
+        request.max_tokens,
+        request.stop,
+        request.seed,
+    )
     return key_of(model, asked, settings, *parts)
 
 
@@ -236,9 +247,13 @@ def key_of(*parts: Any) -> str:
     return hashlib.sha256(said.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _anonymous(generator: TextGenerator) -> str:
-    """A name for a generator that has none, good for as long as it lives."""
-    return _ANONYMOUS.setdefault(generator, f"generator {next(_NUMBERS)} of this process")
+def _anonymous(generator: TextGenerator) -> str | None:
+    """A name for a generator that has none, good for as long as it lives; None where it can have none."""
+    try:
+        return _ANONYMOUS.setdefault(generator, f"generator {next(_NUMBERS)} of this process")
+    except TypeError:
+        # It, or the function that it calls, can be changed (no hash), or says nothing of its end (no weak references).
+        return None
 
 
 def _read(db: sqlite3.Connection, key: str) -> Texts | None:
@@ -249,8 +264,10 @@ def _read(db: sqlite3.Connection, key: str) -> Texts | None:
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         return None
     # That the entry was used is worth no wait for another process that writes.
+    db.execute("PRAGMA busy_timeout = 0")
     with contextlib.suppress(sqlite3.OperationalError):
         db.execute("UPDATE expansions SET used = ? WHERE key = ?", (time.time_ns(), key))
+    db.execute(f"PRAGMA busy_timeout = {round(1000 * _BUSY_SECONDS)}")
     return tuple(texts)
 
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 
 from hydrant.errors import DeadlineExceeded, GenerationError
+from hydrant.generate.reasoning import without_reasoning
 from hydrant.generate.requests import Generation
 from hydrant.threads import POOL
 from hydrant.types import Usage
@@ -42,7 +43,9 @@ class Gathering:
         had = self._texts
         self._outcomes[number] = outcome
         if isinstance(outcome, Generation):
-            self._texts += sum(1 for text in outcome.texts if text.strip())
+            self._texts += sum(
+                1 for text in outcome.texts if not isinstance(text, str) or without_reasoning(text)
+            )
         if had < self._enough <= self._texts:
             now = time.monotonic()
             until = now + _GRACE_SHARE * (now - self._began)
