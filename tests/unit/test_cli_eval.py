@@ -233,7 +233,7 @@ def test_tuning_on_the_test_set_is_refused(place, arguments, said):
 
 def test_a_set_is_made_and_evaluated(place, tmp_path, monkeypatch):
     from hydrant.cli import make_eval
-    from hydrant.testing import ScriptedGenerator
+    from hydrant.testing import FailingGenerator, ScriptedGenerator
 
     script = {f"The {s}": f"What does a {s} do at low pressure?" for s in SUBJECTS}
     monkeypatch.setattr(make_eval, "_generator", lambda ctx, given: ScriptedGenerator(script))
@@ -247,6 +247,11 @@ def test_a_set_is_made_and_evaluated(place, tmp_path, monkeypatch):
     assert "word search looks better here" in shown.stderr
     done = run("eval", tmp_path / "judged", "-p", place / "words.yaml", "--json", "-m", "R@10")
     assert json.loads(done.stdout)["tasks"][0]["pipelines"][0]["means"]["R@10"] == 1.0
+    failing = FailingGenerator(RuntimeError("out of credit"))
+    monkeypatch.setattr(make_eval, "_generator", lambda ctx, given: failing)
+    done = run("make-eval", tmp_path / "none", "--llm", "{}", "--path", place / "index", "--passages", "3")
+    assert (done.exit_code, "RuntimeError: out of credit" in done.stderr) == (1, True)
+    assert not (tmp_path / "none").exists()
     done = run("make-eval", tmp_path / "judged", "--llm", "{}", "--path", place / "index")
     assert (done.exit_code, "holds a judged set already" in done.stderr) == (2, True)
 

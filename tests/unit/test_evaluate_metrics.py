@@ -76,6 +76,24 @@ def test_a_grade_from_which_a_document_is_relevant_changes_what_knows_no_grades(
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        "nDCG@0",
+        "P@99999999999999999999",
+        "nDCG@-1",
+        "R",
+        "precision",
+        "R(rel=0)@5",
+        "P(rel=-1)@5",
+        "AP(rel='x')",
+    ],
+)
+def test_a_metric_on_which_trec_eval_would_end_the_process_is_refused(name):
+    with pytest.raises(ConfigurationError, match="metric"):
+        parse_metrics([name])
+
+
+@pytest.mark.parametrize(
     "names", [["nDGC@10"], [], "nDCG@10", ["@10"], [""], ["nDCG@ten"], ["R(rel=@1"], [3]]
 )
 def test_a_metric_that_there_is_not_is_refused(names):

@@ -11,9 +11,11 @@ from hydrant.cli.console import busy, note, print_json, stdout
 from hydrant.cli.guard import guarded
 from hydrant.cli.pipelines import AtOnceOption
 from hydrant.cli.place import CollectionOption, PathOption, TenantOption, UrlOption, place_of
+from hydrant.errors import HydrantError, TaskError
 
 if TYPE_CHECKING:
-    from hydrant.evaluate.make_set import MadeSet
+    from hydrant import Collection
+    from hydrant.evaluate.make_set import MadeSet, SetMaker
 
 _HELP = """Make judged questions: a language model writes one for each of some passages, and those are kept that a search leads back to their passage.
 
@@ -80,9 +82,20 @@ def make_eval(
             generator.warm_up()
         maker = SetMaker(generator, checker, top, seed, at_once, tenant, level=level)
         with busy(f"writing questions for {passages:,} passages"):
-            made = maker.make(docs, passages)
+            made = _made(maker, docs, passages)
     made.write(folder)
     _show(made, folder, as_json=as_json)
+
+
+class NothingMade(HydrantError, RuntimeError):
+    """A set without a question: nobody used the command wrongly, and yet there is nothing."""
+
+
+def _made(maker: SetMaker, docs: Collection, passages: int) -> MadeSet:
+    try:
+        return maker.make(docs, passages)
+    except TaskError as error:
+        raise NothingMade(str(error)) from error
 
 
 def _generator(ctx: typer.Context, given: str) -> Any:

@@ -34,6 +34,8 @@ Level = Literal["passage", "document"]
 # A passage of fewer words seldom answers a question.
 _FEWEST_WORDS = 12
 _LONGEST_PASSAGE = 4000
+# How much of an error a reason quotes, in characters.
+_LONGEST_REASON = 160
 _NONE = "NONE"
 _WORD = re.compile(r"\w{3,}")
 _PAGE = 1000
@@ -199,7 +201,8 @@ class SetMaker:
         try:
             generation = generator.generate(request)
         except Exception as error:  # noqa: BLE001  a model's failure, whatever it is, costs its passage and not the set
-            return f"the model failed ({type(error).__name__})", Usage()
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            return f"the model failed ({said[:_LONGEST_REASON]})", Usage()
         text = _question(generation.texts[0] if generation.texts else "")
         if not text or text.strip(" .").upper() == _NONE:
             return "the model found nothing to ask", generation.usage

@@ -34,6 +34,8 @@ _ALIASES = {
 }
 # Metrics of documents that are relevant or not, which take a grade from which one is.
 _BINARY = frozenset({"AP", "P", "R", "RR", "Success"})
+# Deeper than any ranking.
+_MOST = 1_000_000
 _NAME = re.compile(r"^([A-Za-z]+)(\(.*\))?(?:@(\d+))?$")
 
 Values = dict[str, dict[str, float]]
@@ -107,14 +109,29 @@ def _measure(name: str, relevant_from: int) -> tuple[str, Any]:
         inner = f"(rel={relevant_from})"
     try:
         measure = ir_measures.parse_measure(family + (inner or "") + (f"@{cutoff}" if cutoff else ""))
-    except (ValueError, NameError, SyntaxError) as error:
+    except (ValueError, NameError, SyntaxError, TypeError) as error:
         raise _unknown(name) from error
+    for setting in ("cutoff", "rel"):
+        _check_whole(name, setting, measure.params.get(setting))
+    needed = (key for key, each in measure.SUPPORTED_PARAMS.items() if each.required)
+    if "cutoff" in needed and "cutoff" not in measure.params:
+        msg = f"the metric {name!r} needs a cut-off, such as '{name}@10'"
+        raise ConfigurationError(msg)
     if not any(
         provider.is_available() and provider.supports(measure)
         for provider in ir_measures.providers.registry.values()
     ):
         raise _unknown(name)
     return shown, measure
+
+
+def _check_whole(metric: str, setting: str, value: object) -> None:
+    # trec_eval ends the whole process on others.
+    if value is not None and (
+        isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST
+    ):
+        msg = f"{setting} of the metric {metric!r} must be a whole number from 1 to {_MOST:,}, got {value!r}"
+        raise ConfigurationError(msg)
 
 
 def _unknown(name: object) -> ConfigurationError:
