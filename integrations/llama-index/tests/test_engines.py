@@ -171,6 +171,27 @@ def test_a_fusion_retriever_and_a_recursive_one_take_it(retriever):
     assert ids(recursive.retrieve("brown sea")) == ids(before)
 
 
+@pytest.mark.parametrize("use_async", [False, True])
+def test_a_fusion_retriever_adds_up_what_several_retrievers_say_of_a_node(docs, use_async):
+    """It tells nodes apart by a hash that covers their metadata, and so the scores that are noted there."""
+    several = [HydrantRetriever(docs.retriever(sources=(name,), limit=6)) for name in ("dense", "sparse")]
+    fusion = QueryFusionRetriever(
+        several,
+        num_queries=1,
+        similarity_top_k=6,
+        mode="reciprocal_rerank",
+        llm=MockLLM(),
+        use_async=use_async,
+    )
+    expected: dict[str, float] = {}
+    for each in several:
+        for rank, node in enumerate(each.retrieve("brown sea")):
+            expected[node.node_id] = expected.get(node.node_id, 0.0) + 1 / (60 + rank)
+    assert max(expected.values()) > 1 / 60
+    found = {node.node_id: node.score for node in fusion.retrieve("brown sea")}
+    assert found == pytest.approx(expected)
+
+
 def test_a_chat_engine_takes_it(retriever):
     engine = ContextChatEngine.from_defaults(
         retriever, memory=ChatMemoryBuffer.from_defaults(llm=MockLLM()), llm=MockLLM()
@@ -269,6 +290,8 @@ def test_a_search_tool_that_cannot_work_is_refused(retriever, fields):
         HydrantToolSpec(retriever, filter_fields=fields)
     with pytest.raises(ConfigurationError, match="HydrantRetriever"):
         HydrantToolSpec("docs")
+    with pytest.raises(ConfigurationError, match="limit"):
+        HydrantToolSpec(retriever, limit=0)
 
 
 def calling(tool_name, **arguments):

@@ -176,6 +176,28 @@ def test_nodes_without_score_or_text_and_of_every_kind_are_ranked():
     assert ranked[0].metadata["_hydrant"]["stages"] == {"overlap": {"score": 2.0, "rank": 1}}
 
 
+def test_a_reranked_node_is_still_the_same_node():
+    given = scored(*NODES)
+    ranked = HydrantRerank(Overlap()).postprocess_nodes(given, QUERY)
+    assert {each.node_id: each.node.hash for each in ranked} == {
+        each.node_id: each.node.hash for each in given
+    }
+
+
+@pytest.mark.parametrize("wrong", [TextNode(text="sea"), "sea"])
+def test_what_is_no_node_with_a_score_is_refused_in_words(wrong):
+    rerank = HydrantRerank(Overlap())
+    with pytest.raises(InputError, match=r"NodeWithScore.*sea"):
+        rerank._postprocess_nodes([wrong], QUERY)
+
+
+@pytest.mark.parametrize("note", [{"degraded": None}, {"degraded": 3, "stages": [1]}, "mine", None])
+def test_what_others_keep_under_hydrants_key_does_no_harm(note):
+    node = NodeWithScore(node=TextNode(text="sea", metadata={"_hydrant": note}), score=0.5)
+    (ranked,) = HydrantRerank(Overlap()).postprocess_nodes([node], QUERY)
+    assert ranked.metadata["_hydrant"]["stages"]["overlap"]["rank"] == 1
+
+
 def test_what_the_reranker_sees_of_the_metadata_is_a_setting():
     nodes = scored("the sea")
     for mode, text in ((MetadataMode.NONE, "the sea"), (MetadataMode.EMBED, "at: 0\n\nthe sea")):

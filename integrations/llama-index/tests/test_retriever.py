@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 import threading
 
 import pytest
 from llama_index.core.schema import MetadataMode, QueryBundle, TextNode
 from llama_index.core.vector_stores.types import MetadataFilter, MetadataFilters
 
-from hydrant import CallableGenerator, Collection, Hyde, PayloadMap, Rrf, Top
+from hydrant import AsyncEdgeClient, CallableGenerator, Collection, Hyde, PayloadMap, Rrf, Top
 from hydrant.errors import ConfigurationError, EmptyQuery, FilterError, InputError, PayloadUnmapped
 from hydrant.testing import FailingStage, FunctionStage, HangingStage, HashEncoder
-from llama_index.retrievers.hydrant import HydrantQueryBundle, HydrantRetriever
+from llama_index.retrievers.hydrant import HydrantIndexer, HydrantQueryBundle, HydrantRetriever
 
 QUESTION = "brown water"
 
@@ -42,6 +43,16 @@ def test_nodes_come_back_as_they_were_indexed(docs, nodes):
         assert {key: value for key, value in each.metadata.items() if key != "_hydrant"} == indexed.metadata
         for mode in (MetadataMode.LLM, MetadataMode.EMBED, MetadataMode.NONE):
             assert each.get_content(mode) == indexed.get_content(mode)
+
+
+def test_a_node_is_the_same_node_whatever_found_it(docs, nodes):
+    hashes = {node.node_id: node.hash for node in nodes}
+    by_text = HydrantRetriever(docs.retriever(sources=("sparse",))).retrieve("sea and water")
+    for each in (*HydrantRetriever(docs.retriever()).retrieve(QUESTION), *by_text):
+        assert each.node.hash == hashes[each.node_id]
+        assert "_hydrant" not in str(each.metadata)
+        assert "_hydrant" in repr(each.metadata)
+        assert "_hydrant" in json.loads(each.to_json())["node"]["metadata"]
 
 
 def test_every_stages_score_is_on_the_node_as_python_numbers(docs):
@@ -367,6 +378,21 @@ def test_a_collection_is_opened_in_one_line(shared_client, docs):
         shared_client, "nodes", dense=HashEncoder(64), similarity_top_k=2, filters={"even": "True"}
     )
     assert len(retriever.retrieve(QUESTION)) == 2
+
+
+def test_a_collection_is_made_filled_and_opened_with_an_async_client_alone(nodes):
+    async def found():
+        async with AsyncEdgeClient(":memory:") as client:
+            indexer = await HydrantIndexer.acreate(
+                client, "nodes", dense=HashEncoder(64), fields={"topic": "keyword"}
+            )
+            await indexer.aadd(nodes)
+            retriever = await HydrantRetriever.afrom_client(
+                client, "nodes", dense=HashEncoder(64), filters={"topic": "foxes"}
+            )
+            return await retriever.aretrieve(QUESTION)
+
+    assert topics(asyncio.run(found())) == ["foxes"]
 
 
 def test_a_payload_that_cannot_be_mapped_says_which_keys_were_seen(client):

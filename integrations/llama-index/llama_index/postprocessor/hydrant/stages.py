@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from llama_index.core.schema import NodeWithScore
+
 from hydrant import Hit, Pipeline, Query, SearchState, Stage
 from hydrant.errors import ConfigurationError, InputError
 from llama_index.retrievers.hydrant.nodes import hits_of
@@ -11,7 +13,7 @@ from llama_index.retrievers.hydrant.nodes import hits_of
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
-    from llama_index.core.schema import MetadataMode, NodeWithScore, QueryBundle
+    from llama_index.core.schema import MetadataMode, QueryBundle
 
 
 class OverNodes:
@@ -25,7 +27,7 @@ class OverNodes:
         limit: How many nodes go on; None for what the stage says.
 
     Raises:
-        InputError: There is no query.
+        InputError: There is no query, or something is no node with a score.
     """
 
     def __init__(
@@ -40,6 +42,10 @@ class OverNodes:
         if bundle is None:
             msg = "a postprocessor of Hydrant needs a query; give query_bundle=QueryBundle(...) or query_str=..."
             raise InputError(msg)
+        for node in nodes:
+            if not isinstance(node, NodeWithScore):
+                msg = f"a postprocessor takes nodes as NodeWithScore(node=...), got {node!r} that is a {type(node).__name__}"
+                raise InputError(msg)
         self.nodes = nodes
         self.bundle = bundle
         self.query = Query(bundle.query_str, limit=limit)

@@ -10,7 +10,7 @@ from llama_index.core.base.base_retriever import BaseRetriever
 from hydrant import SearchResult, Stage
 from hydrant.errors import ConfigurationError
 from llama_index.retrievers.hydrant.bundle import HydrantQueryBundle
-from llama_index.retrievers.hydrant.embedding import embedding_encoder
+from llama_index.retrievers.hydrant.embedding import dense_encoder
 from llama_index.retrievers.hydrant.events import report
 from llama_index.retrievers.hydrant.nodes import node_of
 from llama_index.retrievers.hydrant.prompts import prompts_of, with_prompts
@@ -121,15 +121,40 @@ class HydrantRetriever(BaseRetriever):
             ConfigurationError: Both `embed_model` and `dense` were given.
             PayloadUnmapped: The payloads are in no known layout; the message lists the keys that were seen.
         """
-        if embed_model is not None and dense is not None:
-            msg = "embed_model and dense both say what makes the dense vectors; give one of them"
-            raise ConfigurationError(msg)
         from hydrant import Collection
 
         docs = Collection.open(
             client,
             collection_name,
-            dense=dense if embed_model is None else embedding_encoder(embed_model),
+            dense=dense_encoder(embed_model, dense),
+            sparse=sparse,
+            payload=payload,
+            allow_unindexed=allow_unindexed,
+            async_client=async_client,
+        )
+        return cls(docs.retriever(), **settings)
+
+    @classmethod
+    async def afrom_client(
+        cls,
+        client: QdrantClient | AsyncQdrantClient,
+        collection_name: str,
+        *,
+        embed_model: BaseEmbedding | None = None,
+        dense: Encoder | None = None,
+        sparse: Encoder | None = None,
+        payload: PayloadMap | None = None,
+        allow_unindexed: bool = False,
+        async_client: AsyncQdrantClient | None = None,
+        **settings: Any,
+    ) -> Self:
+        """As `from_client`, without blocking the event loop; the way in where there is an async client alone."""
+        from hydrant import Collection
+
+        docs = await Collection.aopen(
+            client,
+            collection_name,
+            dense=dense_encoder(embed_model, dense),
             sparse=sparse,
             payload=payload,
             allow_unindexed=allow_unindexed,

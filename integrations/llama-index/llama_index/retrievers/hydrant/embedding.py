@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from llama_index.core.base.embeddings.base import BaseEmbedding
 
-from hydrant import DenseEncoder
+from hydrant import DenseEncoder, Encoder
 from hydrant.errors import ConfigurationError
 
 
@@ -48,3 +48,17 @@ def embedding_encoder(embed_model: BaseEmbedding) -> DenseEncoder:
         )
         raise ConfigurationError(msg)
     return DenseEncoder(EmbeddingModel(embed_model), batch_size=embed_model.embed_batch_size)
+
+
+def dense_encoder(embed_model: BaseEmbedding | None, dense: Encoder | None) -> Encoder | None:
+    """The encoder of the dense vectors, given as one or as an embedding model of LlamaIndex.
+
+    Raises:
+        ConfigurationError: Both were given.
+    """
+    if embed_model is None:
+        return dense
+    if dense is None:
+        return embedding_encoder(embed_model)
+    msg = "embed_model and dense both say what makes the dense vectors; give one of them"
+    raise ConfigurationError(msg)

@@ -10,7 +10,7 @@ from llama_index.core.vector_stores.utils import node_to_metadata_dict
 
 from hydrant import IndexReport, Passage, PayloadMap
 from hydrant.errors import ConfigurationError
-from llama_index.retrievers.hydrant.embedding import embedding_encoder
+from llama_index.retrievers.hydrant.embedding import dense_encoder
 from llama_index.retrievers.hydrant.nodes import plain
 
 if TYPE_CHECKING:
@@ -89,15 +89,41 @@ class HydrantIndexer:
             CollectionExists: There is one of that name.
             ConfigurationError: Both `embed_model` and `dense` were given, or neither and no `sparse`.
         """
-        if embed_model is not None and dense is not None:
-            msg = "embed_model and dense both say what makes the dense vectors; give one of them"
-            raise ConfigurationError(msg)
         from hydrant import Collection
 
         collection = Collection.create(
             client,
             collection_name,
-            dense=dense if embed_model is None else embedding_encoder(embed_model),
+            dense=dense_encoder(embed_model, dense),
+            sparse=sparse,
+            payload=PayloadMap.llama_index(),
+            fields={_DOCUMENT: "keyword", **(fields or {})},
+            tenant=tenant_field,
+            **options,
+        )
+        return cls(collection, tenant=tenant)
+
+    @classmethod
+    async def acreate(
+        cls,
+        client: QdrantClient | AsyncQdrantClient,
+        collection_name: str,
+        *,
+        embed_model: BaseEmbedding | None = None,
+        dense: Encoder | None = None,
+        sparse: Encoder | None = None,
+        fields: Mapping[str, str] | None = None,
+        tenant_field: str | None = None,
+        tenant: str | int | None = None,
+        **options: Any,
+    ) -> Self:
+        """As `create`, without blocking the event loop; the way in where there is an async client alone."""
+        from hydrant import Collection
+
+        collection = await Collection.acreate(
+            client,
+            collection_name,
+            dense=dense_encoder(embed_model, dense),
             sparse=sparse,
             payload=PayloadMap.llama_index(),
             fields={_DOCUMENT: "keyword", **(fields or {})},

@@ -24,6 +24,18 @@ RETRIEVAL = "retrieval"
 _SERIALISED = "_node_content"
 
 
+class NotedMetadata(dict[str, Any]):
+    """Metadata with Hydrant's note, which is left out where they are written as a text.
+
+    LlamaIndex hashes that text to tell nodes apart: a node is the same node whatever found it and however it was ranked, so
+    that `QueryFusionRetriever` adds up what several queries or retrievers said of it.
+    """
+
+    def __str__(self) -> str:
+        """The metadata that are the node's own."""
+        return str({key: value for key, value in self.items() if key != KEY})
+
+
 def node_of(hit: Hit, degraded: Sequence[str] = ()) -> NodeWithScore:
     """A hit as a node: the one that was indexed where LlamaIndex or `HydrantIndexer` wrote it, else a new `TextNode`.
 
@@ -33,18 +45,12 @@ def node_of(hit: Hit, degraded: Sequence[str] = ()) -> NodeWithScore:
     """
     passage = hit.passage
     if _SERIALISED in passage.origin:
-        node = metadata_dict_to_node(dict(passage.origin))
-        # It was made just now, for nobody else: nothing to copy.
-        node.metadata[KEY] = noted(hit, degraded)
-        for keys in (node.excluded_llm_metadata_keys, node.excluded_embed_metadata_keys):
-            if KEY not in keys:
-                keys.append(KEY)
-        return NodeWithScore(node=node, score=hit.score)
+        stored = metadata_dict_to_node(dict(passage.origin))
+        return NodeWithScore(node=_noted(stored, noted(hit, degraded)), score=hit.score)
     metadata: dict[str, Any] = {**passage.metadata}
     for key, value in (("title", passage.title), ("source", passage.source)):
         if value is not None:
             metadata.setdefault(key, value)
-    metadata[KEY] = noted(hit, degraded)
     source = (
         {} if passage.source is None else {NodeRelationship.SOURCE: RelatedNodeInfo(node_id=passage.source)}
     )
@@ -53,10 +59,8 @@ def node_of(hit: Hit, degraded: Sequence[str] = ()) -> NodeWithScore:
         text=passage.text,
         metadata=metadata,
         relationships=source,
-        excluded_llm_metadata_keys=[KEY],
-        excluded_embed_metadata_keys=[KEY],
     )
-    return NodeWithScore(node=node, score=hit.score)
+    return NodeWithScore(node=_noted(node, noted(hit, degraded)), score=hit.score)
 
 
 def noted(hit: Hit, degraded: Sequence[str]) -> dict[str, Any]:
@@ -88,7 +92,7 @@ def hits_of(nodes: Sequence[NodeWithScore], mode: MetadataMode) -> list[Hit]:
 def reranked(given: NodeWithScore, hit: Hit, degraded: Sequence[str]) -> NodeWithScore:
     """A copy of a node with what rerankers said of it; the node itself stays as it is."""
     before = _note(given.node)
-    note = {**before, **noted(hit, [*before.get("degraded", ()), *degraded])}
+    note = {**before, **noted(hit, [*_degraded(before), *degraded])}
     note["point_id"] = before.get("point_id")
     return NodeWithScore(node=_noted(given.node, note), score=hit.score)
 
@@ -102,14 +106,14 @@ def repacked(given: NodeWithScore, text: str, ids: Sequence[str]) -> NodeWithSco
     packed = TextNode(
         id_=node.node_id,
         text=text,
-        metadata={**node.metadata, KEY: note},
+        metadata=node.metadata,
         relationships=dict(node.relationships),
         excluded_llm_metadata_keys=list(node.excluded_llm_metadata_keys),
         excluded_embed_metadata_keys=list(node.excluded_embed_metadata_keys),
         metadata_template=node.metadata_template,
         metadata_separator=node.metadata_separator,
     )
-    return NodeWithScore(node=packed, score=given.score)
+    return NodeWithScore(node=_noted(packed, note), score=given.score)
 
 
 def plain(node: BaseNode) -> BaseNode:
@@ -128,7 +132,8 @@ def plain(node: BaseNode) -> BaseNode:
 def _noted(node: BaseNode, note: Mapping[str, Any]) -> BaseNode:
     return node.model_copy(
         update={
-            "metadata": {**node.metadata, KEY: dict(note)},
+            # Assigned, it would be validated into a plain dict.
+            "metadata": NotedMetadata({**node.metadata, KEY: dict(note)}),
             "excluded_llm_metadata_keys": _with_key(node.excluded_llm_metadata_keys),
             "excluded_embed_metadata_keys": _with_key(node.excluded_embed_metadata_keys),
         }
@@ -142,6 +147,12 @@ def _with_key(keys: Sequence[str]) -> list[str]:
 def _note(node: BaseNode) -> Mapping[str, Any]:
     note = node.metadata.get(KEY)
     return note if isinstance(note, Mapping) else {}
+
+
+def _degraded(note: Mapping[str, Any]) -> Sequence[str]:
+    """What an earlier search went on without; nothing where somebody else uses the key for something."""
+    said = note.get("degraded")
+    return [str(each) for each in said] if isinstance(said, list | tuple) else []
 
 
 def _hit(given: NodeWithScore, place: int, mode: MetadataMode) -> Hit:

@@ -52,6 +52,9 @@ class HydrantToolSpec(BaseToolSpec):
         if not isinstance(retriever, HydrantRetriever):
             msg = f"retriever must be a HydrantRetriever, got {retriever!r} that is a {type(retriever).__name__}"
             raise ConfigurationError(msg)
+        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= _MOST:
+            msg = f"limit must be a whole number from 1 to {_MOST}, got {limit!r}"
+            raise ConfigurationError(msg)
         self._retriever = retriever
         self._name = name
         self._description = description
