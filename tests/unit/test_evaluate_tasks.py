@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from hydrant import Bm25Encoder, Collection, EdgeClient, Experiment, Task
+from hydrant import Bm25Encoder, Collection, EdgeClient, Experiment, Query, Task
 from hydrant.errors import TaskError
 from hydrant.evaluate.judgments import Run
 from hydrant.evaluate.tune import split
@@ -79,6 +79,7 @@ def test_judgments_of_unknown_questions_and_documents_are_counted_and_said(folde
         ("qrels/test.tsv", "query-id\tcorpus-id\tscore\nq0\td0\n", "test.tsv, line 2: a judgment has 3 columns"),
         ("qrels/test.tsv", "q0\td0\t1\nq0\td1\thigh\n", "line 2: a score must be a finite number, got 'high'"),
         ("qrels/test.tsv", "q0\td0\t1\nq0\td1\t0.5\n", "line 2: a grade must be a whole number"),
+        ("qrels/test.tsv", "q0\td0\t1\nq0\td1\t5000000\n", "line 2: a grade must be a whole number from -1,000 to 1,000"),
         ("qrels/test.tsv", "q0\td0\t1\nq0\td0\t2\n", "line 2: says 2 of document 'd0' for question 'q0'"),
         ("qrels/test.tsv", "query-id\tcorpus-id\tscore\n", "test.tsv holds no judgments"),
         ("qrels/test.tsv", "", "test.tsv holds no judgments"),
@@ -135,7 +136,7 @@ def test_a_file_of_judged_questions_names_documents_by_path(tmp_path):
     assert task.queries["second"].filter == {"lang": "en"}
     assert task.queries["3"].tenant == "acme"
     assert task.unjudged == ("4",)
-    for nothing in ({"a": "much"}, [None], [["a"]], "", [" "], True):
+    for nothing in ({"a": "much"}, {"a": 5_000_000}, [None], [["a"]], "", [" "], True):
         file.write_text(jsonl([{"text": "one", "relevant": nothing}]))
         with pytest.raises(TaskError, match=r"line 1: 'relevant' must be a list"):
             Task.load(file)
@@ -162,6 +163,16 @@ def test_a_run_is_read_in_the_order_of_its_scores_and_written_back(tmp_path):
     file.write_text("q0 Q0 a 1 nan x\n")
     with pytest.raises(TaskError, match=r"line 1: a score must be a finite number"):
         Run.read(file)
+
+
+def test_grades_that_trec_eval_cannot_count_are_refused_in_python_too():
+    with pytest.raises(TaskError, match="grade of task 'x' must be a whole number"):
+        Task("x", {"q": Query("a")}, {"q": {"d": 5_000_000}})
+    task = Task("x", {"q": Query("a")}, {"q": {"d": 1000, "e": -1000}})
+    ranked = Run({"q": (("e", 2.0), ("d", 1.0))})
+    report = Experiment({"run": ranked}, task, metrics=["nDCG@10", "P@1"], resamples=10, progress=False).run()
+    assert 0.6 < report["x"]["run"].mean("nDCG@10") < 0.64
+    assert report["x"]["run"].mean("P@1") == 0.0
 
 
 def test_pairs_name_questions_that_exist_and_two_documents(folder):

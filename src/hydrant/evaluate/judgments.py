@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,6 +17,9 @@ from hydrant.evaluate.lines import Line, lines, records
 Qrels: TypeAlias = dict[str, dict[str, int]]
 # Documents with their scores, best first.
 Ranking: TypeAlias = tuple[tuple[str, float], ...]
+
+# The highest grade: trec_eval counts by grades in memory, and ends the process on millions.
+HIGHEST = 1000
 
 _QUERY_KEYS = ("query-id", "query_id", "qid")
 _DOCUMENT_KEYS = ("corpus-id", "corpus_id", "doc_id", "docid")
@@ -189,6 +193,12 @@ def _jsonl(file: Path) -> Iterator[tuple[Line, str, str, int]]:
         yield record.line, str(query), str(document), 1 if score is None else _grade(score, record.line)
 
 
+def is_grade(value: object) -> bool:
+    """Whether a value can be a document's grade."""
+    # numpy has whole numbers of its own.
+    return isinstance(value, Integral) and not isinstance(value, bool) and abs(int(value)) <= HIGHEST
+
+
 def _is_header(score: str) -> bool:
     try:
         float(score)
@@ -199,8 +209,8 @@ def _is_header(score: str) -> bool:
 
 def _grade(score: object, line: Line) -> int:
     value = _finite(score, line)
-    if value != int(value):
-        msg = f"a grade must be a whole number, got {score!r}"
+    if value != int(value) or not is_grade(int(value)):
+        msg = f"a grade must be a whole number from -{HIGHEST:,} to {HIGHEST:,}, got {score!r}"
         raise line.error(msg)
     return int(value)
 

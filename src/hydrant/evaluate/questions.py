@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hydrant.errors import TaskError
-from hydrant.evaluate.judgments import Qrels
+from hydrant.evaluate.judgments import HIGHEST, Qrels, is_grade
 from hydrant.evaluate.lines import Record, records
 from hydrant.evaluate.tasks import Task
 from hydrant.types import Query
@@ -55,20 +55,14 @@ def _relevant(record: Record) -> dict[str, int]:
     listed = [given] if isinstance(given, str | int) else given
     if isinstance(listed, list) and all(map(_is_name, listed)):
         return dict.fromkeys(map(str, listed), 1)
-    if isinstance(listed, dict) and all(
-        _is_name(name) and _is_grade(grade) for name, grade in listed.items()
-    ):
+    if isinstance(listed, dict) and all(_is_name(name) and is_grade(grade) for name, grade in listed.items()):
         return dict(listed)
     msg = (
         "'relevant' must be a list of documents, or an object of documents and whole grades such as {\"keys.md\": 2}, "
-        f"got {given!r}"
+        f"at most {HIGHEST:,}; got {given!r}"
     )
     raise record.error(msg)
 
 
 def _is_name(document: object) -> bool:
     return isinstance(document, str | int) and not isinstance(document, bool) and bool(str(document).strip())
-
-
-def _is_grade(grade: object) -> bool:
-    return isinstance(grade, int) and not isinstance(grade, bool)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hydrant.errors import TaskError
-from hydrant.evaluate.judgments import Qrels
+from hydrant.evaluate.judgments import HIGHEST, Qrels, is_grade
 from hydrant.evaluate.lines import records, unique
 from hydrant.types import Passage, PassageId, Query
 
@@ -113,6 +113,10 @@ class Task:
             or self.relevant_from < 1
         ):
             msg = f"relevant_from of a task must be a whole number of at least 1, got {self.relevant_from!r}"
+            raise TaskError(msg)
+        wrong = [grade for judged in self.qrels.values() for grade in judged.values() if not is_grade(grade)]
+        if wrong:
+            msg = f"a grade of task {self.name!r} must be a whole number from -{HIGHEST:,} to {HIGHEST:,}, got {wrong[0]!r}"
             raise TaskError(msg)
         if not self.queries:
             msg = f"task {self.name!r} has no judged questions"
