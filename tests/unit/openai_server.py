@@ -30,12 +30,14 @@ class OpenAIServer:
     Attributes:
         url: What to give a client as its base URL.
         n: "supported", "ignored" (one choice whatever was asked for) or "refused" (HTTP 400).
+        most: How many choices it gives at the most, whatever was asked for.
         seconds: How long an answer takes; as on a server that batches, whatever else is under way.
         requests: The bodies that came.
     """
 
     def __init__(self) -> None:
         self.n = "supported"
+        self.most = 128
         self.seconds = 0.0
         self.answer = "Vitamin D is made in the skin by sunlight."
         self.requests: list[dict] = []
@@ -93,7 +95,7 @@ class OpenAIServer:
             send(handler, 400, '{"error": {"message": "n > 1 is not supported"}}')
             return
         time.sleep(self.seconds)
-        count = 1 if self.n == "ignored" else wanted
+        count = 1 if self.n == "ignored" else min(wanted, self.most)
         send(handler, 200, json.dumps(self.completion(body, count)))
 
     def completion(self, body, count):

@@ -122,6 +122,15 @@ def test_an_answer_ends_at_the_time_limit_and_is_returned(tiny):
     assert 0 < generation.usage.completion_tokens < 4000
 
 
+def test_waiting_for_others_requests_counts(tiny):
+    request = GenerationRequest("why is the sky", max_tokens=4000, timeout=0.3)
+    began = time.perf_counter()
+    with tiny._lock, pytest.raises(DeadlineExceeded, match=r"was busy for the 0\.3 s this request had"):
+        tiny.generate(request)
+    assert time.perf_counter() - began < 2
+    assert tiny.generate(request).texts
+
+
 def test_a_prompt_that_leaves_no_room_for_the_answer_is_refused_with_the_numbers(tiny):
     with pytest.raises(GenerationError, match="reads 4096 tokens; the prompt has 1 and max_tokens is 4096"):
         tiny.generate(GenerationRequest("why", max_tokens=4096))

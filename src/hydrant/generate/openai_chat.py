@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
-import weakref
+import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from hydrant.errors import ConfigurationError, DeadlineExceeded, GenerationError, MissingDependency
+from hydrant.errors import ConfigurationError, DeadlineExceeded, GenerationError
 from hydrant.generate.base import TextGenerator
+from hydrant.generate.openai_clients import Clients
 from hydrant.generate.requests import Generation, GenerationRequest
 from hydrant.generate.sampling import agather, gather
-from hydrant.threads import POOL
 from hydrant.types import Usage
 
 if TYPE_CHECKING:
@@ -23,21 +21,36 @@ if TYPE_CHECKING:
 # What a server answers that knows no `n`, or wants none above 1.
 _REFUSALS = frozenset({400, 422, 501})
 _SHOWN = 200
+_NO_TIME = 0.001
 
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """Requests to make side by side: for each the request, of whose samples so many are asked for at once."""
+    """Requests to make side by side, how many texts suffice, and how long all of them may take."""
 
     requests: Sequence[GenerationRequest]
     enough: int
+    seconds: float | None
+
+
+class _Clock:
+    """How much of a request's time is left for another round."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._until = None if seconds is None else time.monotonic() + seconds
+
+    def singles(self, request: GenerationRequest, numbers: range, enough: int) -> _Round:
+        """A round of requests for one sample each, in the time that is left."""
+        left = None if self._until is None else max(_NO_TIME, self._until - time.monotonic())
+        request = replace(request, timeout=left)
+        return _Round([request.single(number) for number in numbers], enough, left)
 
 
 class OpenAIGenerator(TextGenerator):
     """A model behind an OpenAI-compatible server.
 
     All samples are asked for in one request (`n`). A server that refuses that, or answers with one sample all the same, is
-    asked for single ones side by side from then on. Failed requests are tried again as the client says (`max_retries`).
+    asked for single ones side by side from then on; one that gives fewer than suffice, for the others. Failed requests are tried again as the client says (`max_retries`).
 
     Args:
         model: The model's name on the server.
@@ -71,7 +84,7 @@ class OpenAIGenerator(TextGenerator):
             msg = f"limit_field must be 'max_tokens' or 'max_completion_tokens', got {limit_field!r}"
             raise ConfigurationError(msg)
         self.model = model
-        self._clients = _Clients(client, async_client)
+        self._clients = Clients(client, async_client)
         self._options = dict(options or {})
         self._limit_field = limit_field
         # Whether the server gives several samples at once; None until it was asked.
@@ -95,7 +108,7 @@ class OpenAIGenerator(TextGenerator):
                 return stop.value  # type: ignore[no-any-return]
             calls = [partial(self._ask, client, each) for each in step.requests]
             try:
-                answer, failure = gather(calls, step.enough, request.timeout), None
+                answer, failure = gather(calls, step.enough, step.seconds), None
             except Exception as error:  # noqa: BLE001  the plan knows what it means
                 failure = error
 
@@ -116,7 +129,7 @@ class OpenAIGenerator(TextGenerator):
                 partial(self._aask, client, each) for each in step.requests
             ]
             try:
-                answer, failure = await agather(calls, step.enough, request.timeout), None
+                answer, failure = await agather(calls, step.enough, step.seconds), None
             except Exception as error:  # noqa: BLE001  the plan knows what it means
                 failure = error
 
@@ -131,27 +144,31 @@ class OpenAIGenerator(TextGenerator):
 
     def _plan(self, request: GenerationRequest) -> Generator[_Round, Any, Generation]:
         """Which requests to make; the reply is what came of them."""
+        clock = _Clock(request.timeout)
         if request.samples == 1 or self._many is False:
-            alone: Generation = yield self._singles(request, range(request.samples), request.needed)
+            alone: Generation = yield clock.singles(request, range(request.samples), request.needed)
             return alone
         try:
-            first: Generation = yield _Round([request], request.needed)
+            first: Generation = yield _Round([request], request.needed, request.timeout)
         except GenerationError as error:
             if self._many or _status(error) not in _REFUSALS:
                 raise
-            answers: Generation = yield self._singles(request, range(request.samples), request.needed)
+            answers: Generation = yield clock.singles(request, range(request.samples), request.needed)
             # Only now is it known that the request was not at fault for another reason.
             self._many = False
             return answers
         came = len(first.texts) + len(first.failures)
         self._many = came > 1
-        if self._many or first.failures or request.needed <= came:
+        if first.failures or request.needed <= came:
             return first
-        rest: Generation = yield self._singles(request, range(came, request.samples), request.needed - came)
+        try:
+            rest: Generation = yield clock.singles(
+                request, range(came, request.samples), request.needed - came
+            )
+        except (GenerationError, DeadlineExceeded) as error:
+            # What has come is not lost with what has not.
+            return replace(first, failures=(f"{type(error).__name__}: {error}",))
         return Generation(first.texts + rest.texts, first.usage + rest.usage, rest.failures)
-
-    def _singles(self, request: GenerationRequest, numbers: range, enough: int) -> _Round:
-        return _Round([request.single(number) for number in numbers], enough)
 
     def _ask(self, client: OpenAI, request: GenerationRequest) -> Generation:
         import openai
@@ -199,100 +216,6 @@ class OpenAIGenerator(TextGenerator):
         if isinstance(error, GenerationError):
             return error
         return GenerationError(f"{where} cannot be used: {type(error).__name__}: {_shown(error)}")
-
-
-class _Clients:
-    """The clients that were given, or those made from the environment."""
-
-    def __init__(self, client: object, async_client: object) -> None:
-        self._given = client is not None or async_client is not None
-        self._sync: Any = None
-        self._async: Any = None
-        for each in (client, async_client):
-            if each is None:
-                continue
-            kind = _kind(each)
-            if kind == "AsyncOpenAI" and self._async is None:
-                self._async = each
-            elif kind == "OpenAI" and self._sync is None and each is client:
-                self._sync = each
-            else:
-                msg = f"client must be an openai.OpenAI or AsyncOpenAI, and async_client an AsyncOpenAI; got {each!r}"
-                raise ConfigurationError(msg)
-        self._lock = threading.Lock()
-        # An async client belongs to the event loop in which its connections were opened.
-        self._by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, AsyncOpenAI] = (
-            weakref.WeakKeyDictionary()
-        )
-
-    @property
-    def asynchronous_only(self) -> bool:
-        """Whether there is an async client and no sync one."""
-        return self._given and self._sync is None
-
-    @property
-    def address(self) -> str:
-        """The server's base URL, without a user or a password in it."""
-        client = self._async if self._sync is None and self._async is not None else self.sync()
-        url = client.base_url
-        port = "" if url.port is None else f":{url.port}"
-        return f"{url.scheme}://{url.host}{port}{url.path}".rstrip("/")
-
-    def sync(self) -> OpenAI:
-        """The client for sync calls."""
-        if self.asynchronous_only:
-            msg = "this OpenAIGenerator has an AsyncOpenAI only; await arun(...), or give it an openai.OpenAI as client too"
-            raise ConfigurationError(msg)
-        with self._lock:
-            if self._sync is None:
-                self._sync = _made("OpenAI")
-            return self._sync  # type: ignore[no-any-return]
-
-    async def asynchronous(self) -> AsyncOpenAI | None:
-        """The client for async calls; None where there is but a sync one."""
-        if self._given:
-            return self._async  # type: ignore[no-any-return]
-        loop = asyncio.get_running_loop()
-        known = self._by_loop.get(loop)
-        # The SDK's import and the certificates take a second, which the loop need not wait for.
-        return await POOL.await_call(self._for_loop, loop) if known is None else known
-
-    def _for_loop(self, loop: asyncio.AbstractEventLoop) -> AsyncOpenAI:
-        with self._lock:
-            client = self._by_loop.get(loop)
-            if client is None:
-                # Nobody tells a client that its loop ends: a connection that it kept would be left open.
-                client = self._by_loop[loop] = _made("AsyncOpenAI", default_headers={"Connection": "close"})
-            return client
-
-    def close(self) -> None:
-        """Close what was made here. Async clients end with their event loop."""
-        if self._given:
-            return
-        with self._lock:
-            if self._sync is not None:
-                self._sync.close()
-                self._sync = None
-        self._by_loop.clear()
-
-
-def _kind(client: object) -> str | None:
-    """Which of the SDK's clients it is; without importing the SDK, which whoever made the client has done."""
-    names = [kind.__name__ for kind in type(client).__mro__ if kind.__module__.partition(".")[0] == "openai"]
-    return next((name for name in ("AsyncOpenAI", "OpenAI") if name in names), None)
-
-
-def _made(kind: str, **settings: Any) -> Any:
-    try:
-        import openai
-    except ImportError as error:
-        msg = "OpenAIGenerator needs the openai package: pip install 'hydrant-rag[openai]'"
-        raise MissingDependency(msg) from error
-    try:
-        return getattr(openai, kind)(**settings)
-    except openai.OpenAIError as error:
-        msg = f"no OpenAI client can be made from the environment ({error}); set OPENAI_API_KEY, or give a ready client"
-        raise ConfigurationError(msg) from error
 
 
 def _parsed(answer: Any, model: str) -> Generation:
