@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.documents import Document
 
 from hydrant import Degradation, Hit, Passage, StageScore
+from hydrant.errors import InputError
 
 # Under these keys a document's metadata says how it was found.
 SCORE = "score"
@@ -18,16 +19,17 @@ _SHADOWED = "shadowed"
 _PARTS = ("title", "source")
 
 
-def document_of(hit: Hit, degraded: Sequence[Degradation] = ()) -> Document:
+def document_of(hit: Hit, degraded: Sequence[Degradation] = (), *, with_scores: bool = True) -> Document:
     """A hit as a document.
 
     Its metadata is the passage's, with `source` and `title` where the passage has them elsewhere, and the keys that say how
-    it was found; see `found`.
+    it was found, if those are wanted; see `found`.
     """
+    metadata = shown_metadata(hit.passage)
     return Document(
         id=None if hit.id is None else str(hit.id),
         page_content=hit.text,
-        metadata=found(shown_metadata(hit.passage), hit, degraded),
+        metadata=found(metadata, hit, degraded) if with_scores else metadata,
     )
 
 
@@ -71,6 +73,20 @@ def own_metadata(document: Document) -> dict[str, Any]:
     return {**metadata, SCORE: said[_SHADOWED]} if _SHADOWED in said else metadata
 
 
+def checked(documents: Iterable[Document]) -> list[Document]:
+    """The documents as a list.
+
+    Raises:
+        InputError: Something among them is no document.
+    """
+    given = list(documents)
+    for each in given:
+        if not isinstance(each, Document):
+            msg = f"documents must be LangChain Documents, got {each!r} that is a {type(each).__name__}"
+            raise InputError(msg)
+    return given
+
+
 def hits_of(documents: Sequence[Document]) -> list[Hit]:
     """Documents as hits in their order, with the scores that they say they have."""
     return [_hit(document, rank) for rank, document in enumerate(documents, 1)]
@@ -97,10 +113,21 @@ def _hit(document: Document, rank: int) -> Hit:
 
 
 def _said(document: Document) -> Mapping[str, Any] | None:
-    """How a document was found, where one of ours found it."""
+    """How a document was found, where one of ours found it; others may use the key for something."""
     said = document.metadata.get(FOUND)
-    ours = isinstance(said, Mapping) and isinstance(said.get("stages"), Mapping) and "score" in said
-    return said if ours else None
+    if not isinstance(said, Mapping) or SCORE not in said:
+        return None
+    stages, score = said.get("stages"), said[SCORE]
+    ours = isinstance(stages, Mapping) and all(map(_is_stage, stages.values()))
+    return said if ours and (score is None or _is_number(score)) else None
+
+
+def _is_stage(said: object) -> bool:
+    return isinstance(said, Mapping) and _is_number(said.get("score")) and _is_number(said.get("rank"))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _score(score: StageScore) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from typing_extensions import override
 
 from hydrant import Hyde, Query, Stage
-from langchain_hydrant._arguments import Declared, Seconds
+from langchain_hydrant._arguments import Declared, Seconds, check_known
 from langchain_hydrant._query import ExpandedQuery
 from langchain_hydrant._tracing import asearch, search
 from langchain_hydrant.generator import as_llm
@@ -43,13 +43,25 @@ class HydeExpander(Declared, RunnableSerializable[str, ExpandedQuery]):
 
     @override
     def invoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> ExpandedQuery:
-        """Expand a question."""
-        return self._call_with_config(self._expand, input, config, run_type="chain", **kwargs)
+        """Expand a question.
+
+        Args:
+            input: The question.
+            config: The config.
+            **kwargs: None are known.
+
+        Raises:
+            EmptyQuery: The question is blank.
+            UnknownArgument: A keyword was given.
+        """
+        check_known(kwargs, (), f"a call of {type(self).__name__}")
+        return self._call_with_config(self._expand, input, config, run_type="chain")
 
     @override
     async def ainvoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> ExpandedQuery:
-        """Expand a question, without blocking the event loop."""
-        return await self._acall_with_config(self._aexpand, input, config, run_type="chain", **kwargs)
+        """As `invoke`, without blocking the event loop."""
+        check_known(kwargs, (), f"a call of {type(self).__name__}")
+        return await self._acall_with_config(self._aexpand, input, config, run_type="chain")
 
     def _expand(self, question: str, run_manager: CallbackManagerForChainRun) -> ExpandedQuery:
         asked = _query(question)

@@ -16,7 +16,7 @@ from typing_extensions import override
 from hydrant import Collection, IndexReport, Passage
 from hydrant.errors import ConfigurationError, InputError
 from langchain_hydrant._arguments import UNSET, check_known
-from langchain_hydrant._convert import own_metadata, shown_metadata
+from langchain_hydrant._convert import checked, own_metadata, shown_metadata
 from langchain_hydrant.retriever import HydrantRetriever
 
 if TYPE_CHECKING:
@@ -81,10 +81,10 @@ class HydrantIndex(HydrantRetriever, DocumentIndex):
 
         Raises:
             UnknownArgument: Another keyword was given.
-            InputError: A document cannot be indexed, with on_error="raise"; the others are.
+            InputError: Something is no document; or one cannot be indexed, with on_error="raise"; the others are.
         """
         on_error, tenant = self._upserting(kwargs)
-        passages = [self._passage(document) for document in items]
+        passages = [self._passage(document) for document in checked(items)]
         report = self.collection.indexer(progress=False).add(passages, tenant=tenant)
         return _upserted(passages, report, on_error)
 
@@ -92,7 +92,7 @@ class HydrantIndex(HydrantRetriever, DocumentIndex):
     async def aupsert(self, items: Sequence[Document], /, **kwargs: Any) -> UpsertResponse:
         """As `upsert`, without blocking the event loop."""
         on_error, tenant = self._upserting(kwargs)
-        passages = [self._passage(document) for document in items]
+        passages = [self._passage(document) for document in checked(items)]
         report = await self.collection.indexer(progress=False).aadd(passages, tenant=tenant)
         return _upserted(passages, report, on_error)
 

@@ -13,7 +13,7 @@ from typing_extensions import override
 from hydrant import Citation, Context, ContextPacker, Query, SearchResult
 from hydrant.errors import InputError
 from langchain_hydrant._arguments import Declared, check_known
-from langchain_hydrant._convert import FOUND, document_of, hits_of
+from langchain_hydrant._convert import FOUND, checked, document_of, hits_of
 from langchain_hydrant._query import ExpandedQuery
 from langchain_hydrant._tracing import amanager_of, asearch, manager_of, search
 from langchain_hydrant.reranker import DocumentsAndQuery, Given, read_input
@@ -112,17 +112,20 @@ class HydrantContextPacker(
             **kwargs: None are known.
 
         Raises:
-            InputError: The input has other keys.
+            InputError: The input has other keys, or something is no document.
             EmptyQuery: The query is blank.
+            UnknownArgument: A keyword was given.
         """
-        return self._call_with_config(self._invoke, input, config, run_type="chain", **kwargs)
+        check_known(kwargs, (), f"a call of {type(self).__name__}")
+        return self._call_with_config(self._invoke, input, config, run_type="chain")
 
     @override
     async def ainvoke(
         self, input: DocumentsAndQuery, config: RunnableConfig | None = None, **kwargs: Any
     ) -> str:
         """As `invoke`, without blocking the event loop."""
-        return await self._acall_with_config(self._ainvoke, input, config, run_type="chain", **kwargs)
+        check_known(kwargs, (), f"a call of {type(self).__name__}")
+        return await self._acall_with_config(self._ainvoke, input, config, run_type="chain")
 
     def _invoke(self, given: DocumentsAndQuery, run_manager: CallbackManagerForChainRun) -> str:
         return _context(self._packed(*read_input(given), run_manager.get_child())).text
@@ -131,12 +134,12 @@ class HydrantContextPacker(
         return _context(await self._apacked(*read_input(given), run_manager.get_child())).text
 
     def _packed(self, documents: Sequence[Document], query: str, manager: CallbackManager) -> SearchResult:
-        return search(Given(hits_of(documents)) >> self.packer, _query(query), manager)
+        return search(Given(hits_of(checked(documents))) >> self.packer, _query(query), manager)
 
     async def _apacked(
         self, documents: Sequence[Document], query: str, manager: AsyncCallbackManager
     ) -> SearchResult:
-        return await asearch(Given(hits_of(documents)) >> self.packer, _query(query), manager)
+        return await asearch(Given(hits_of(checked(documents))) >> self.packer, _query(query), manager)
 
     def _question(self, given: Mapping[str, Any]) -> str:
         check_known(given, {"query"}, f"transform_documents of {type(self).__name__}")

@@ -12,8 +12,8 @@ from typing_extensions import TypedDict, override
 
 from hydrant import Hit, Query, SearchResult, SearchState, Stage
 from hydrant.errors import InputError
-from langchain_hydrant._arguments import Count, Declared, Seconds
-from langchain_hydrant._convert import document_of, found, hits_of, own_metadata
+from langchain_hydrant._arguments import Count, Declared, Seconds, check_known
+from langchain_hydrant._convert import checked, document_of, found, hits_of, own_metadata
 from langchain_hydrant._query import ExpandedQuery
 from langchain_hydrant._tracing import amanager_of, asearch, manager_of, search
 
@@ -73,6 +73,7 @@ class HydrantReranker(
 
         Raises:
             EmptyQuery: The query is blank.
+            InputError: Something is no document.
         """
         manager = manager_of(callbacks)
         return self._rerank(documents, query, manager)
@@ -97,17 +98,20 @@ class HydrantReranker(
             **kwargs: None are known.
 
         Raises:
-            InputError: The input has other keys.
+            InputError: The input has other keys, or something is no document.
             EmptyQuery: The query is blank.
+            UnknownArgument: A keyword was given.
         """
-        return self._call_with_config(self._invoke, input, config, run_type="chain", **kwargs)
+        check_known(kwargs, (), f"a call of {type(self).__name__}")
+        return self._call_with_config(self._invoke, input, config, run_type="chain")
 
     @override
     async def ainvoke(
         self, input: DocumentsAndQuery, config: RunnableConfig | None = None, **kwargs: Any
     ) -> list[Document]:
         """As `invoke`, without blocking the event loop."""
-        return await self._acall_with_config(self._ainvoke, input, config, run_type="chain", **kwargs)
+        check_known(kwargs, (), f"a call of {type(self).__name__}")
+        return await self._acall_with_config(self._ainvoke, input, config, run_type="chain")
 
     def _invoke(self, given: DocumentsAndQuery, run_manager: CallbackManagerForChainRun) -> list[Document]:
         return self._rerank(*read_input(given), run_manager.get_child())
@@ -118,18 +122,20 @@ class HydrantReranker(
         return await self._arerank(*read_input(given), run_manager.get_child())
 
     def _rerank(self, documents: Sequence[Document], query: str, manager: CallbackManager) -> list[Document]:
-        hits = hits_of(documents)
-        if not hits:
+        documents = checked(documents)
+        if not documents:
             return []
+        hits = hits_of(documents)
         result = search(Given(hits) >> self.reranker, self._query(query), manager, self.deadline)
         return _reordered(documents, hits, result)
 
     async def _arerank(
         self, documents: Sequence[Document], query: str, manager: AsyncCallbackManager
     ) -> list[Document]:
-        hits = hits_of(documents)
-        if not hits:
+        documents = checked(documents)
+        if not documents:
             return []
+        hits = hits_of(documents)
         result = await asearch(Given(hits) >> self.reranker, self._query(query), manager, self.deadline)
         return _reordered(documents, hits, result)
 

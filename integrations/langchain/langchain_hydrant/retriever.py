@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever, LangSmithRetrieverParams
-from pydantic import PrivateAttr, field_validator
+from pydantic import field_validator
 from typing_extensions import override
 
 from hydrant import Pipeline, Query, SearchResult, Stage
@@ -54,7 +54,9 @@ class HydrantRetriever(Declared, BaseRetriever):
     deadline: Seconds | None = None
     """Seconds until there must be an answer; stages that the search can do without are left out in time."""
 
-    _ls_params: LangSmithRetrieverParams | None = PrivateAttr(default=None)
+    with_scores: bool = True
+    """Whether the metadata says how a document was found, under `score` and `_hydrant`. Without, a document is equal to
+    itself whichever query found it, as `MultiQueryRetriever` wants it, which compares all of the metadata."""
 
     @field_validator("filter")
     @classmethod
@@ -71,6 +73,7 @@ class HydrantRetriever(Declared, BaseRetriever):
         filter: Any = None,  # noqa: A002  the field's own word for it
         tenant: str | int | None = None,
         deadline: float | None = None,
+        with_scores: bool = True,
         **opening: Any,
     ) -> Self:
         """A retriever over a collection that is there, whoever wrote it. Reads the collection once.
@@ -82,6 +85,7 @@ class HydrantRetriever(Declared, BaseRetriever):
             filter: See the fields of the class.
             tenant: Whose documents are searched.
             deadline: Seconds until there must be an answer.
+            with_scores: See the fields of the class.
             **opening: Arguments of `hydrant.Collection.open`: the encoders of a collection that others wrote
                 (`dense=EmbeddingsEncoder(...)`), its `payload` layout, `allow_unindexed`, `async_client`. Only the field
                 that keeps tenants apart is called `tenant_field` here.
@@ -93,7 +97,14 @@ class HydrantRetriever(Declared, BaseRetriever):
         from hydrant import Collection  # noqa: PLC0415  needs qdrant-client, a second to import
 
         opened = Collection.open(client, collection, **_opening(opening))
-        return cls(pipeline=opened.retriever(), k=k, filter=filter, tenant=tenant, deadline=deadline)
+        return cls(
+            pipeline=opened.retriever(),
+            k=k,
+            filter=filter,
+            tenant=tenant,
+            deadline=deadline,
+            with_scores=with_scores,
+        )
 
     @classmethod
     async def afrom_collection(
@@ -105,20 +116,29 @@ class HydrantRetriever(Declared, BaseRetriever):
         filter: Any = None,  # noqa: A002  the field's own word for it
         tenant: str | int | None = None,
         deadline: float | None = None,
+        with_scores: bool = True,
         **opening: Any,
     ) -> Self:
         """As `from_collection`, without blocking the event loop."""
         from hydrant import Collection  # noqa: PLC0415  needs qdrant-client, a second to import
 
         opened = await Collection.aopen(client, collection, **_opening(opening))
-        return cls(pipeline=opened.retriever(), k=k, filter=filter, tenant=tenant, deadline=deadline)
+        return cls(
+            pipeline=opened.retriever(),
+            k=k,
+            filter=filter,
+            tenant=tenant,
+            deadline=deadline,
+            with_scores=with_scores,
+        )
 
     @override
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **settings: Any
     ) -> list[Document]:
         asked = self._asked(query, settings)
-        return _documents(search(self.pipeline, asked, run_manager.get_child(), self._deadline(settings)))
+        deadline = self._deadline(settings)
+        return self._documents(search(self.pipeline, asked, run_manager.get_child(), deadline))
 
     @override
     async def _aget_relevant_documents(
@@ -126,7 +146,7 @@ class HydrantRetriever(Declared, BaseRetriever):
     ) -> list[Document]:
         asked = self._asked(query, settings)
         deadline = self._deadline(settings)
-        return _documents(await asearch(self.pipeline, asked, run_manager.get_child(), deadline))
+        return self._documents(await asearch(self.pipeline, asked, run_manager.get_child(), deadline))
 
     def _asked(self, query: str, settings: Mapping[str, Any]) -> Query:
         """The query, with the settings of the call in place of the retriever's own.
@@ -145,15 +165,16 @@ class HydrantRetriever(Declared, BaseRetriever):
             offset=settings.get("offset", 0),
         )
 
+    def _documents(self, result: SearchResult) -> list[Document]:
+        return [document_of(hit, result.degraded, with_scores=self.with_scores) for hit in result.hits]
+
     def _deadline(self, settings: Mapping[str, Any]) -> float | None:
         deadline: float | None = settings.get("deadline", self.deadline)
         return deadline
 
     @override
     def _get_ls_params(self, **kwargs: Any) -> LangSmithRetrieverParams:
-        if self._ls_params is None:
-            self._ls_params = _ls_params(self.pipeline)
-        return self._ls_params
+        return _ls_params(self.pipeline)
 
 
 def _opening(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -161,10 +182,6 @@ def _opening(arguments: Mapping[str, Any]) -> dict[str, Any]:
     if "tenant_field" not in arguments:
         return dict(arguments)
     return {"tenant" if name == "tenant_field" else name: value for name, value in arguments.items()}
-
-
-def _documents(result: SearchResult) -> list[Document]:
-    return [document_of(hit, result.degraded) for hit in result.hits]
 
 
 def _ls_params(pipeline: Stage) -> LangSmithRetrieverParams:

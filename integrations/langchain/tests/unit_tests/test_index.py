@@ -136,6 +136,14 @@ async def test_unknown_keywords_are_errors(fresh, call):
         documents.upsert([Document("Keys")], on_error="ignore")
 
 
+async def test_what_is_no_document_is_refused_in_words(fresh):
+    documents = made(fresh)
+    with pytest.raises(InputError, match="Documents, got 'Keys'"):
+        documents.upsert(["Keys"])
+    with pytest.raises(InputError, match="Documents, got 'Keys'"):
+        await documents.aupsert(["Keys"])
+
+
 async def test_tenants_cannot_touch_each_others_documents(fresh):
     documents = made(fresh, tenant="tenant")
     with pytest.raises(TenantRequired):

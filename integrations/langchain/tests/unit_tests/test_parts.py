@@ -276,3 +276,17 @@ async def test_parts_that_are_called_inside_a_chain_are_in_its_trace(examples, e
     assert await chain.ainvoke("keys", {"callbacks": [ears]}) == chain.invoke("keys", {"callbacks": [ears]})
     runs = ["retrieve", "documents", "listwise", "documents", "context"]
     assert ears.tree() == [("step", runs)] * 2
+
+
+@pytest.mark.parametrize("part", ["reranker", "packer", "expander"])
+async def test_a_keyword_that_a_part_does_not_know_is_an_error(part):
+    documents = {"documents": [Document("text")], "query": "q"}
+    made, given = {
+        "reranker": (HydrantReranker(reranker=ListwiseReranker(ScriptedGenerator("[1]"))), documents),
+        "packer": (HydrantContextPacker(packer=ContextPacker(50)), documents),
+        "expander": (HydeExpander.from_llm(ScriptedGenerator("one"), hypotheses=1), "q"),
+    }[part]
+    with pytest.raises(UnknownArgument, match=r"Hyd\w+ takes \[\], got the unknown \['k'\]"):
+        made.invoke(given, k=3)
+    with pytest.raises(UnknownArgument, match="'k'"):
+        await made.ainvoke(given, k=3)

@@ -137,6 +137,35 @@ def test_a_stage_that_makes_new_passages_still_gives_documents():
     assert [document.id for document in ranked] == ["b", "a", None, "c"]
 
 
+@pytest.mark.parametrize("wrong", ["text", None, {"page_content": "text"}])
+async def test_what_is_no_document_is_refused_in_words(wrong):
+    reranker = HydrantReranker(reranker=ByLength())
+    with pytest.raises(InputError, match=r"Documents, got .*" + type(wrong).__name__):
+        reranker.compress_documents([wrong], "q")
+    with pytest.raises(InputError, match="Documents, got "):
+        await reranker.ainvoke({"documents": [wrong], "query": "q"})
+
+
+def test_documents_may_come_one_by_one():
+    reranker = HydrantReranker(reranker=ByLength())
+    assert reranker.compress_documents(iter(DOCUMENTS), "q") == reranker.compress_documents(DOCUMENTS, "q")
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        "mine",
+        {"score": "high", "stages": {}},
+        {"score": 1.0, "stages": {"dense": 0.4}},
+        {"score": 1.0, "stages": {"dense": {"score": 0.4}}},
+    ],
+)
+def test_what_others_keep_under_hydrants_key_does_no_harm(note):
+    document = Document("t", metadata={"_hydrant": note})
+    (ranked,) = HydrantReranker(reranker=ByLength()).compress_documents([document], "q")
+    assert ranked.metadata["_hydrant"]["stages"] == {"rerank": {"score": 1.0, "rank": 1}}
+
+
 class TestAsARunnable:
     async def test_it_takes_documents_and_query(self):
         reranker = HydrantReranker(reranker=ByLength(), top_n=1)

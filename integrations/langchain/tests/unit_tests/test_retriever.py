@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+from langchain_classic.retrievers import MultiQueryRetriever
 from langchain_core.documents import Document
 from langchain_core.language_models.fake_chat_models import FakeListChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage
@@ -163,6 +164,25 @@ async def test_one_line_makes_a_retriever_without_blocking(client, docs):
     assert ids(await retriever.ainvoke(QUESTION)) == [
         hit.id for hit in docs.retriever(limit=2).run(QUESTION).hits
     ]
+
+
+def test_a_document_is_stored_metadata_alone_where_scores_are_not_wanted(retriever, docs, client):
+    bare = HydrantRetriever(pipeline=retriever.pipeline, k=3, with_scores=False)
+    for with_scores, without in zip(retriever.invoke(QUESTION), bare.invoke(QUESTION), strict=True):
+        assert (without.id, without.page_content) == (with_scores.id, with_scores.page_content)
+        stored = with_scores.metadata["_hydrant"]["shadowed"]
+        assert without.metadata["score"] == stored
+        assert set(with_scores.metadata) - set(without.metadata) == {"_hydrant"}
+    opened = HydrantRetriever.from_collection(client, "docs", with_scores=False, dense=HashEncoder())
+    assert "_hydrant" not in opened.invoke(QUESTION)[0].metadata
+
+
+def test_a_multi_query_retriever_sees_a_document_once_whichever_wording_found_it(docs):
+    bare = HydrantRetriever(pipeline=docs.retriever(), k=5, with_scores=False)
+    wordings = FakeListChatModel(responses=["keys robot\nrotated keys certificates"])
+    found = ids(MultiQueryRetriever.from_llm(bare, wordings).invoke(QUESTION))
+    assert len(found) > 3
+    assert len(found) == len(set(found))
 
 
 class TestTenants:
@@ -411,6 +431,11 @@ class TestConfig:
         one, two, other = (HydrantRetriever(pipeline=docs.retriever(limit=k), k=3) for k in (5, 5, 6))
         assert one == two
         assert one != other
+
+    def test_a_retriever_that_was_used_equals_one_that_was_not(self, docs):
+        used, unused = (HydrantRetriever(pipeline=docs.retriever(), k=1) for _ in range(2))
+        used.invoke(QUESTION)
+        assert used == unused
 
     def test_a_pipeline_in_a_file_is_a_retrievers_pipeline(self, tmp_path):
         from hydrant import open_pipeline
