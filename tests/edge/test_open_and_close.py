@@ -63,6 +63,31 @@ def test_everything_is_there_after_closing_and_opening(tmp_path: Path) -> None:
         assert client.get_collection("docs").config.params.vectors == VECTORS
 
 
+@pytest.mark.parametrize("size", [0, 33_554_432])
+def test_a_log_file_that_a_crash_left_without_a_header_costs_nothing(tmp_path: Path, size: int) -> None:
+    filled(tmp_path / "index").close()
+    (log,) = (tmp_path / "index" / "shards").glob("*/wal")
+    reserved = log / "open-7"
+    with reserved.open("wb") as file:
+        file.truncate(size)
+    with EdgeClient(tmp_path / "index") as client:
+        assert client.count("docs").count == 3
+        client.upsert("docs", [models.PointStruct(id=9, vector=[1.0, 9.0])])
+    with EdgeClient(tmp_path / "index") as client:
+        assert client.count("docs").count == 4
+    assert not reserved.exists()
+
+
+def test_a_damaged_log_file_is_left_alone_and_said(tmp_path: Path) -> None:
+    filled(tmp_path / "index").close()
+    (log,) = (tmp_path / "index" / "shards").glob("*/wal")
+    damaged = log / "open-7"
+    damaged.write_bytes(b"\0" * 4096 + b"an entry" + b"\0" * 4096)
+    with pytest.raises(EdgeError, match="open 'docs'"), EdgeClient(tmp_path / "index") as client:
+        client.count("docs")
+    assert damaged.exists()
+
+
 def test_a_closed_client_says_so(tmp_path: Path) -> None:
     client = filled(tmp_path / "index")
     client.close()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import qdrant_edge as engine
 
 from hydrant.edge.faults import is_engines, translate
+from hydrant.edge.wal import remove_unbegun
 from hydrant.errors import EdgeError, HydrantError
 
 if TYPE_CHECKING:
@@ -270,6 +271,7 @@ class Shard:
 
 def load_engine(name: str, folder: Path, config: engine.EdgeConfig | None = None) -> engine.EdgeShard:
     """Open the engine on a folder; raises as `Shard.load` does."""
+    attempt(f"open {name!r}", lambda: remove_unbegun(folder))
     return attempt(f"open {name!r}", lambda: engine.EdgeShard.load(str(folder), config))
 
 
