@@ -9,7 +9,7 @@ _BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _BORDERS = re.compile(
     r"<[|｜][^<>]{0,80}[|｜]>"
     r"|</?(?:s|bos|eos|pad|unk|system|user|assistant|think|thinking|start_of_turn|end_of_turn|question|history|query"
-    r"|<SYS>)\s*/?>>?"
+    r"|<SYS>|tool_call|tool_response)\s*/?>>?"
     r"|\[/?(?:INST|SYS|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_CALLS)\]",
     re.IGNORECASE,
 )
