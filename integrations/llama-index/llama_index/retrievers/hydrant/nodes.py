@@ -45,8 +45,7 @@ def node_of(hit: Hit, degraded: Sequence[str] = ()) -> NodeWithScore:
     """
     passage = hit.passage
     if _SERIALISED in passage.origin:
-        stored = metadata_dict_to_node(dict(passage.origin))
-        return NodeWithScore(node=_noted(stored, noted(hit, degraded)), score=hit.score)
+        return _found(metadata_dict_to_node(dict(passage.origin)), hit, degraded)
     metadata: dict[str, Any] = {**passage.metadata}
     for key, value in (("title", passage.title), ("source", passage.source)):
         if value is not None:
@@ -60,7 +59,17 @@ def node_of(hit: Hit, degraded: Sequence[str] = ()) -> NodeWithScore:
         metadata=metadata,
         relationships=source,
     )
-    return NodeWithScore(node=_noted(node, noted(hit, degraded)), score=hit.score)
+    return _found(node, hit, degraded)
+
+
+def _found(node: BaseNode, hit: Hit, degraded: Sequence[str]) -> NodeWithScore:
+    """A node that was made just now, for nobody else, so that there is nothing to copy, with its note."""
+    # Assigned, they would be validated into a plain dict.
+    node.__dict__["metadata"] = NotedMetadata({**node.metadata, KEY: noted(hit, degraded)})
+    for keys in (node.excluded_llm_metadata_keys, node.excluded_embed_metadata_keys):
+        if KEY not in keys:
+            keys.append(KEY)
+    return NodeWithScore(node=node, score=hit.score)
 
 
 def noted(hit: Hit, degraded: Sequence[str]) -> dict[str, Any]:
