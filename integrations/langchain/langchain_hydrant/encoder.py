@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from langchain_core.embeddings import Embeddings
@@ -12,6 +13,8 @@ from hydrant.errors import ConfigurationError
 
 # What classes of embeddings call the model they use, most telling first.
 _MODEL_NAMES = ("model", "model_name", "model_id", "deployment")
+# How many queries are on their way to a service at a time, at most.
+_AT_ONCE = 16
 
 
 class EmbeddingsEncoder(DenseEncoder):
@@ -19,6 +22,9 @@ class EmbeddingsEncoder(DenseEncoder):
 
     Queries go through `embed_query`, documents and hypotheses through `embed_documents`. A collection remembers the class and
     the model's name, and opens only with embeddings of the same; the object itself has to be handed in again.
+
+    Queries that many callers ask at the same time are embedded side by side where the class has an `aembed_query` of its own,
+    because then it waits for a service; else one after the other, because then it is likely a model in this process.
 
     Args:
         embeddings: The embeddings.
@@ -59,10 +65,15 @@ class EmbeddingsModel:
     def __init__(self, embeddings: Embeddings, name: str | None = None) -> None:
         self._embeddings = embeddings
         self.name = _name(embeddings) if name is None else name
+        self._waits = type(embeddings).aembed_query is not Embeddings.aembed_query
 
     def encode_query(self, texts: Sequence[str]) -> list[list[float]]:
         """A row for each text; there is no call for several."""
-        return [self._embeddings.embed_query(text) for text in texts]
+        embed = self._embeddings.embed_query
+        if len(texts) == 1 or not self._waits:
+            return [embed(text) for text in texts]
+        with ThreadPoolExecutor(min(len(texts), _AT_ONCE)) as pool:
+            return list(pool.map(embed, texts))
 
     def encode_document(self, texts: Sequence[str]) -> list[list[float]]:
         """A row for each text."""

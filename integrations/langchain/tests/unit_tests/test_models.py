@@ -8,6 +8,7 @@ import pickle
 import time
 from typing import Any
 
+import numpy as np
 import pytest
 from langchain_core.embeddings import DeterministicFakeEmbedding, Embeddings
 from langchain_core.language_models import BaseChatModel
@@ -245,6 +246,32 @@ class TestEmbeddingsEncoder:
         before = len(embeddings.calls)
         encoder.encode_query(["why"])
         assert len(embeddings.calls) == before
+
+    @pytest.mark.parametrize("own_async", [True, False])
+    async def test_queries_of_many_callers_wait_for_a_service_side_by_side(self, fresh, own_async):
+        class Local(DeterministicFakeEmbedding):
+            def embed_query(self, text):
+                busy.append(len(busy) + 1)
+                most.append(len(busy))
+                time.sleep(0.05)
+                busy.pop()
+                return super().embed_query(text)
+
+        class Service(Local):
+            async def aembed_query(self, text):
+                raise AssertionError("the collection's own threads wait for it")
+
+        busy, most = [], []
+        embeddings = (Service if own_async else Local)(size=8)
+        docs = Collection.create(fresh, f"many-{own_async}", dense=EmbeddingsEncoder(embeddings))
+        docs.indexer(progress=False).add(["keys"])
+        retriever = HydrantRetriever(pipeline=docs.retriever())
+        texts = [f"question {number}" for number in range(6)]
+        found = await asyncio.gather(*map(retriever.ainvoke, texts))
+        assert [len(documents) for documents in found] == [1] * len(texts)
+        assert (max(most) > 2) is own_async
+        rows = EmbeddingsEncoder(embeddings).encode_query(texts)
+        assert np.allclose(rows, [DeterministicFakeEmbedding(size=8).embed_query(text) for text in texts])
 
     def test_a_collection_remembers_them_and_refuses_others(self, fresh):
         encoder = EmbeddingsEncoder(Counting())
