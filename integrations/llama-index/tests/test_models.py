@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from llama_index.core.llms import (
     LLMMetadata,
     MockLLM,
 )
+from llama_index.core.schema import TextNode
 from llama_index.core.settings import Settings
 
 from hydrant import Collection, GenerationRequest, Hyde, Message, Usage
@@ -220,8 +222,6 @@ def embed_model():
 
 def test_an_embedding_model_makes_queries_and_documents_each_in_its_own_way(client, embed_model):
     indexer = HydrantIndexer.create(client, "e", embed_model=embed_model)
-    from llama_index.core.schema import TextNode
-
     indexer.add([TextNode(text="the sea"), TextNode(text="a fox")])
     retriever = HydrantRetriever.from_client(client, "e", embed_model=embed_model)
     # How long its vectors are is found out once.
@@ -232,6 +232,36 @@ def test_an_embedding_model_makes_queries_and_documents_each_in_its_own_way(clie
     assert found[0].score == pytest.approx(1.0, abs=1e-5)
     assert embed_model.asked == [("query", "the sea")]
     assert asyncio.run(HydrantRetriever.from_client(client, "e", embed_model=embed_model).aretrieve("a fox"))
+
+
+@pytest.mark.parametrize("at_once", [1, 4])
+def test_queries_of_many_callers_wait_for_a_service_side_by_side(client, at_once):
+    busy, most = [], []
+
+    class Service(Hashed):
+        def _get_query_embedding(self, query):
+            busy.append(query)
+            most.append(len(busy))
+            time.sleep(0.05)
+            busy.pop()
+            return super()._get_query_embedding(query)
+
+    model = Service()
+    indexer = HydrantIndexer.create(client, "many", dense=embedding_encoder(model, at_once=at_once))
+    indexer.add([TextNode(text="keys")])
+    retriever = HydrantRetriever(indexer.collection.retriever())
+
+    async def ask():
+        return await asyncio.gather(*(retriever.aretrieve(f"question {number}") for number in range(6)))
+
+    assert [len(found) for found in asyncio.run(ask())] == [1] * 6
+    assert (max(most) > 2) is (at_once > 1)
+
+
+@pytest.mark.parametrize("wrong", [0, True, "2"])
+def test_how_many_at_once_is_a_number(wrong):
+    with pytest.raises(ConfigurationError, match="at_once"):
+        embedding_encoder(Hashed(), at_once=wrong)
 
 
 def test_a_collection_remembers_its_embedding_model(client, embed_model):
