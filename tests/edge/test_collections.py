@@ -311,6 +311,30 @@ def test_snapshot_brings_a_collection_back(edge: EdgeClient, tmp_path: Path) -> 
     assert edge.list_snapshots("docs") == []
 
 
+@pytest.mark.parametrize("kind", ["outside", "link"])
+def test_a_snapshot_with_anything_that_leads_elsewhere_is_refused(
+    edge: EdgeClient, tmp_path: Path, kind: str
+) -> None:
+    fill(edge)
+    made = edge.create_snapshot("docs")
+    hostile = tmp_path / "hostile.snapshot"
+    with (
+        tarfile.open(edge._client.store.folder / "snapshots" / "docs" / made.name) as source,
+        tarfile.open(hostile, "w") as target,
+    ):
+        for member in source.getmembers():
+            target.addfile(member, source.extractfile(member))
+        if kind == "outside":
+            target.addfile(tarfile.TarInfo("../outside"))
+        else:
+            link = tarfile.TarInfo("link")
+            link.type, link.linkname = tarfile.SYMTYPE, str(tmp_path)
+            target.addfile(link)
+    with pytest.raises(FormatError, match="is no file or folder of a snapshot"):
+        edge.recover_snapshot("copy", str(hostile))
+    assert not edge.collection_exists("copy")
+
+
 def test_what_is_no_snapshot_changes_nothing(edge: EdgeClient, tmp_path: Path) -> None:
     fill(edge)
     (tmp_path / "text").write_text("hello", encoding="utf-8")

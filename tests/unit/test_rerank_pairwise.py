@@ -78,9 +78,9 @@ def test_a_model_that_errs_never_sorts_exactly(method, count):
 def test_every_pair_is_asked_in_both_orders():
     llm = oracle({1: 1})
     (found(2) >> PairwiseReranker(llm)).run(QUERY)
-    first, second = (request.messages[-1].content for request in llm.requests)
-    assert first.index(text(0)) < first.index(text(1))
-    assert second.index(text(1)) < second.index(text(0))
+    # They go side by side, so either may come first.
+    asked = [request.messages[-1].content for request in llm.requests]
+    assert sorted(each.index(text(0)) < each.index(text(1)) for each in asked) == [False, True]
 
 
 @pytest.mark.parametrize("side", ["[1]", "[2]"])
