@@ -97,6 +97,13 @@ def test_a_cut_off_reaches_the_first_stage_of_a_cascade():
     assert [set(hit.stages) for hit in result.hits] == [{"dense", "backwards", "second"}] * 3
 
 
+def test_a_stage_that_lets_more_through_does_not_loosen_the_one_before():
+    search = Found(limit=50) >> Backwards(top_n=5) >> Backwards(top_n=40, name="second")
+    result = search.run("q")
+    assert len(result.hits) == 5
+    assert len(search.run("q", limit=30).hits) == 5
+
+
 def test_a_query_that_wants_more_than_the_reranker_lets_through_gets_it():
     found = Found(limit=5)
     result = (found >> Backwards(top_n=2)).run("q", limit=8)

@@ -29,7 +29,7 @@ _NOT_HERE = ("model_kwargs", "processor_kwargs", "config_kwargs")
 class _Exported(ModelBackend):
     """An exported model of sentence-transformers.
 
-    Documents go through it in several batches side by side, on few threads each; somebody waits for a query, which gets more.
+    Documents go through it in several batches side by side, on few threads each; a query that comes alone gets more.
     """
 
     head: Head

@@ -87,6 +87,8 @@ class OnnxModel:
         self._tokenizer = tokenizer
         self._sessions: dict[int, InferenceSession] = {}
         self._opening = threading.Lock()
+        self._lock = threading.Lock()
+        self._under_way = 0
         self._awaited_threads = threads_for(facts["weights"], _WEIGHTS_A_HELPING_THREAD)
         self.facts = facts
         self.agreement = 1.0
@@ -130,10 +132,19 @@ class OnnxModel:
 
         Args:
             inputs: What `tokens` returns.
-            awaited: Whether this pass is to be over soon, on as many cores as shorten it; otherwise it goes beside others.
+            awaited: Whether somebody waits for this pass. A single row then has as many cores as shorten it, unless another
+                pass is under way: passes that share cores take longer than passes side by side.
         """
-        threads = self._awaited_threads if awaited else self.threads
-        rows: npt.NDArray[np.float32] = self._session(threads).run([OUTPUT], dict(inputs))[0]
+        with self._lock:
+            self._under_way += 1
+            alone = self._under_way == 1
+        try:
+            swift = awaited and alone and len(next(iter(inputs.values()))) == 1
+            session = self._session(self._awaited_threads if swift else self.threads)
+            rows: npt.NDArray[np.float32] = session.run([OUTPUT], dict(inputs))[0]
+        finally:
+            with self._lock:
+                self._under_way -= 1
         return rows
 
     def __call__(self, texts: Sequence[Any], *, awaited: bool = True) -> npt.NDArray[np.float32]:

@@ -60,7 +60,8 @@ class Reranker(Stage):
     runs out of time, the hits go on in the order they had, cut to the same size, and `result.degraded` says so.
 
     Args:
-        top_n: How many hits go on, where the query does not say; None for all.
+        top_n: How many hits go on, where the query does not say; None for all. Of a reranker that another one follows it is
+            the last word: what comes after can choose from no more than these.
         candidates: How many hits are looked at, from the best one down. The stage before is asked for that many. None for
             as many as come.
         threshold: The worst score that goes on, on this reranker's own scale; hits behind the candidates have none and stay
@@ -151,9 +152,7 @@ class Reranker(Stage):
 
     def _shown(self, query: Query) -> int | None:
         """How many hits go on; None for all."""
-        if query.limit is not None:
-            return query.limit
-        return None if self.top_n is None else max(self.top_n, query.candidates)
+        return self.top_n if query.limit is None else query.limit
 
     def _page(self, hits: Sequence[Hit], query: Query) -> tuple[Hit, ...]:
         shown = self._shown(query)
