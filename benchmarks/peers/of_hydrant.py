@@ -17,11 +17,11 @@ from hydrant import (
     DenseEncoder,
     EdgeClient,
     Encoder,
-    GenerationRequest,
     Hit,
     Hyde,
     Passage,
     Query,
+    SearchResult,
     SearchState,
     Stage,
 )
@@ -108,8 +108,8 @@ def hydrant_rerank_onnx(material: Material) -> Built:
 def _hyde(material: Material, number: int, sources: tuple[str, ...]) -> Built:
     written = material.hypotheses
 
-    def say(request: GenerationRequest) -> str:
-        question = next(each for each in written if each in request.text)
+    def say(prompt: str) -> str:
+        question = next(each for each in written if each in prompt)
         said = written[question]
         turn = asked[question] = asked.get(question, -1) + 1
         return said[turn % len(said)]
@@ -151,9 +151,16 @@ def _built(
     pipeline = retriever if before is None else before >> retriever
 
     def search(question: str, number: int) -> list[str]:
-        return [str(hit.id) for hit in pipeline.run(question, limit=number).hits]
+        return _ids(pipeline.run(question, limit=number))
 
     async def asearch(question: str, number: int) -> list[str]:
-        return [str(hit.id) for hit in (await pipeline.arun(question, limit=number)).hits]
+        return _ids(await pipeline.arun(question, limit=number))
 
     return Built(search, asearch)
+
+
+def _ids(result: SearchResult) -> list[str]:
+    if result.degraded:
+        msg = f"not measured whole: {[str(each) for each in result.degraded]}"
+        raise RuntimeError(msg)
+    return [str(hit.id) for hit in result.hits]

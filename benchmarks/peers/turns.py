@@ -97,7 +97,8 @@ def at_work(contenders: Sequence[Contender], folder: Path) -> Iterator[list[Row]
     finally:
         for row in rows:
             row.process.kill()
-            row.process.wait()
+            # Waits, and closes the pipes.
+            row.process.communicate()
 
 
 def rotated(rows: Sequence[Row], turn: int) -> list[Row]:
@@ -135,6 +136,7 @@ def _started(contender: Contender, folder: Path) -> Row:
         stderr=subprocess.DEVNULL,
         text=True,
         env=environment,
+        cwd=Path(__file__).resolve().parents[2],
     )
     row = Row(contender, process)
     row.memory = _heard(process)["memory"]

@@ -140,3 +140,27 @@ def test_a_frameworks_retriever_costs_little_over_the_pipeline_it_holds(measured
         assert core > 0 < framework
         # A quarter of a millisecond; the bound is for a machine that runs ten other things.
         assert min(overhead, processor) < 2
+
+
+def test_peers_take_turns_on_the_same_passages_and_the_page_has_their_table(measured, tmp_path):
+    tiny_set(tmp_path)
+    page = tmp_path / "results.md"
+    results = measured(
+        "peers.__main__",
+        "--quick",
+        *("--tables", "retrieval", "--sets", "cookbook-docs/test"),
+        *("--only", "hydrant-hybrid", "langchain-on-edge"),
+        *("--data", str(tmp_path / "data"), "--write", str(page)),
+    )
+    rows = results[0]["rows"]
+    assert [(row[0], row[3]) for row in rows] == [("Hydrant", 1.0), ("LangChain", 1.0)]
+    assert float(rows[0][7]) == 1.0
+    assert all(float(row[5]) > 0 and float(row[8]) > 0 for row in rows)
+    assert results[0]["title"] in page.read_text(encoding="utf-8")
+
+
+def test_every_contender_can_be_built_by_its_name(measured):
+    contenders = importlib.import_module("benchmarks.peers.contenders")
+    for contender in contenders.ALL.values():
+        module = importlib.import_module(f"benchmarks.peers.{contender.module}")
+        assert callable(getattr(module, contender.name.replace("-", "_")))
