@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hydrant.collection.payload import PayloadMap as PayloadMap
+    from hydrant.config.describe import described as described
+    from hydrant.config.describe import to_yaml as to_yaml
     from hydrant.config.pipelines import PipelineConfig as PipelineConfig
     from hydrant.config.pipelines import open_pipeline as open_pipeline
     from hydrant.config.pipelines import open_pipelines as open_pipelines
@@ -211,8 +213,10 @@ _HOMES = {
     "Usage": "hydrant.types",
     "ViewEncoder": "hydrant.encode.views",
     "VoteReranker": "hydrant.rerank.vote",
+    "described": "hydrant.config.describe",
     "open_pipeline": "hydrant.config.pipelines",
     "open_pipelines": "hydrant.config.pipelines",
+    "to_yaml": "hydrant.config.describe",
 }
 
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604  every key of _HOMES is a string

@@ -6,14 +6,25 @@ from collections.abc import Collection, Mapping
 from enum import Enum
 from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, StrictInt, StrictStr, model_validator
 
+from hydrant import Stage
 from hydrant.errors import ConfigurationError, UnknownArgument
 
 # Settings as fields: a whole number of at least 1, seconds above 0, the name or number of a tenant.
 Count: TypeAlias = Annotated[int, Field(strict=True, ge=1)]
 Seconds: TypeAlias = Annotated[float, Field(gt=0)]
 Tenant: TypeAlias = StrictStr | StrictInt
+
+
+def _stages_as_json(stage: Stage) -> list[Any]:
+    from hydrant import described  # noqa: PLC0415  needs qdrant-client, a second to import
+
+    return described(stage)
+
+
+# A pipeline as a field. Dumped as JSON it is what stands under `stages` in the YAML file that `hydrant.open_pipeline` reads.
+Stages: TypeAlias = Annotated[Stage, PlainSerializer(_stages_as_json, when_used="json")]
 
 
 class _Unset(Enum):

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from hydrant import Collection, IndexReport, Passage, Query, SearchResult, Stage
 from hydrant.errors import ConfigurationError, InputError
-from langchain_hydrant._arguments import Count, Declared, Seconds, Tenant, check_filter
+from langchain_hydrant._arguments import Count, Declared, Seconds, Stages, Tenant, check_filter
 from langchain_hydrant._tracing import amanager_of, asearch, manager_of, search
 
 _NAMESPACE = uuid.UUID("0c2a4f0e-54b8-5b0a-9c0e-3d3d0a6a3b11")
@@ -31,7 +31,7 @@ class HydrantExampleSelector(BaseExampleSelector, Declared):
     collection: Any
     """A `hydrant.Collection` that holds the examples."""
 
-    pipeline: Stage | None = None
+    pipeline: Stages | None = None
     """What searches; None for all sources of the collection."""
 
     k: Count = 4

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Self
 from langchain_core.runnables import RunnableConfig, RunnableSerializable
 from typing_extensions import override
 
-from hydrant import Hyde, Query, Stage
-from langchain_hydrant._arguments import Declared, Seconds, check_known
+from hydrant import Hyde, Query
+from langchain_hydrant._arguments import Declared, Seconds, Stages, check_known
 from langchain_hydrant._query import ExpandedQuery
 from langchain_hydrant._tracing import asearch, search
 from langchain_hydrant.generator import as_llm
@@ -24,7 +24,7 @@ class HydeExpander(Declared, RunnableSerializable[str, ExpandedQuery]):
     `Hyde(llm) >> docs.retriever()` does the same with one deadline for both, and says on every document what failed.
     """
 
-    expansion: Stage
+    expansion: Stages
     """`hydrant.Hyde(...)`, or another expansion such as `hydrant.MultiQuery(...)`; several joined with `>>`."""
 
     deadline: Seconds | None = None

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict, override
 
 from hydrant import Hit, Query, SearchResult, SearchState, Stage
 from hydrant.errors import InputError
-from langchain_hydrant._arguments import Count, Declared, Seconds, check_known
+from langchain_hydrant._arguments import Count, Declared, Seconds, Stages, check_known
 from langchain_hydrant._convert import checked, document_of, found, hits_of, own_metadata
 from langchain_hydrant._query import ExpandedQuery
 from langchain_hydrant._tracing import amanager_of, asearch, manager_of, search
@@ -51,7 +51,7 @@ class HydrantReranker(
     `HydrantRetriever` describes; those of a `HydrantRetriever` before it are kept.
     """
 
-    reranker: Stage
+    reranker: Stages
     """A reranker, or several stages that rank joined with `>>`."""
 
     top_n: Count | None = None

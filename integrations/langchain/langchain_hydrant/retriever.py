@@ -12,7 +12,16 @@ from pydantic import field_validator
 from typing_extensions import override
 
 from hydrant import Pipeline, Query, SearchResult, Stage
-from langchain_hydrant._arguments import UNSET, Count, Declared, Seconds, Tenant, check_filter, check_known
+from langchain_hydrant._arguments import (
+    UNSET,
+    Count,
+    Declared,
+    Seconds,
+    Stages,
+    Tenant,
+    check_filter,
+    check_known,
+)
 from langchain_hydrant._convert import document_of
 from langchain_hydrant._query import ExpandedQuery
 from langchain_hydrant._tracing import asearch, search
@@ -38,7 +47,7 @@ class HydrantRetriever(Declared, BaseRetriever):
     query went on without. Every stage is a run of its own in traces.
     """
 
-    pipeline: Stage
+    pipeline: Stages
     """The pipeline, or a single stage such as `docs.retriever()`."""
 
     k: Count | None = None

@@ -13,6 +13,7 @@ from langchain_core.language_models.fake_chat_models import FakeListChatModel, G
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import ConfigurableField, RunnablePassthrough
 from pydantic import ValidationError
+from pydantic_core import PydanticSerializationError
 from qdrant_client import models
 
 from hydrant import Bm25Encoder, Collection, EdgeClient, Hyde, Passage, Top
@@ -24,8 +25,8 @@ from hydrant.errors import (
     TenantRequired,
     UnknownArgument,
 )
-from hydrant.testing import FailingStage, HangingStage, HashEncoder, SlowGenerator
-from langchain_hydrant import ChatModelGenerator, HydrantRetriever
+from hydrant.testing import FailingStage, FunctionStage, HangingStage, HashEncoder, SlowGenerator
+from langchain_hydrant import ChatModelGenerator, HydrantReranker, HydrantRetriever
 
 QUESTION = "How are keys rotated?"
 
@@ -421,6 +422,23 @@ class TestConfig:
         again = HydrantRetriever(pipeline=docs.retriever(), **settings)
         assert again == retriever
 
+    def test_a_pipeline_in_json_is_what_a_file_of_it_says(self, docs):
+        import yaml
+
+        from hydrant import to_yaml
+
+        pipeline = docs.retriever(limit=5) >> Top(2)
+        said = HydrantRetriever(pipeline=pipeline, k=3).model_dump(mode="json")
+        file = yaml.safe_load(to_yaml(pipeline, name="search", collection="docs"))
+        assert said["pipeline"] == file["stages"] == [{"Retriever": {"limit": 5}}, {"Top": {"n": 2}}]
+        assert said["k"] == 3
+        assert HydrantReranker(reranker=Top(2)).model_dump(mode="json")["reranker"] == [{"Top": {"n": 2}}]
+
+    def test_a_part_that_json_cannot_say_is_named(self, docs):
+        retriever = HydrantRetriever(pipeline=docs.retriever() >> FunctionStage(lambda state: state, "mine"))
+        with pytest.raises(PydanticSerializationError, match="FunctionStage"):
+            retriever.model_dump(mode="json")
+
     def test_langchain_can_describe_it(self, retriever):
         from langchain_core.load import dumps
 
@@ -438,8 +456,7 @@ class TestConfig:
         assert used == unused
 
     def test_a_pipeline_in_a_file_is_a_retrievers_pipeline(self, tmp_path):
-        from hydrant import open_pipeline
-        from hydrant.config.describe import to_yaml
+        from hydrant import open_pipeline, to_yaml
 
         with EdgeClient(tmp_path / "index") as client:
             made = Collection.create(client, "docs", sparse=Bm25Encoder())
