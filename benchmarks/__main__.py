@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ingest.measure(report, given.data)
     query.measure(report)
     context.measure(report, folder)
-    rerank.measure(report, folder)
+    rerank.measure(report, folder, rerank.Size())
     rerank_llm.measure(report, folder)
     hyde.measure(report, folder)
     integrations.measure(report)

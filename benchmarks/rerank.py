@@ -2,7 +2,8 @@
 
 `python -m benchmarks.rerank` prints all tables; `--only speed throughput cost quality oracle cur` some of them. The cross-encoder of
 the speed tables has MiniLM's real size and a fresh head, seeded, as no trained weights come with the project: good for
-time, useless for ranking. What a good one would do is shown with an oracle that knows the judgments and errs.
+time, useless for ranking; `--model FOLDER` takes one that `benchmarks.train_cross_encoder` saved. What a good one would do is shown
+with an oracle that knows the judgments and errs.
 
 Variants take turns, so that whatever else the machine does hits all of them; the best time of each is given, the ratio of the
 medians, and the ratio of the processor's time, which other programs disturb less. The pattern of LangChain's CrossEncoderReranker is measured as its calls: one `predict` of all pairs, then a sort;
@@ -37,65 +38,78 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = tables.options(__doc__)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="which tables")
     parser.add_argument("--sets", nargs="+", default=rerank_quality.SETS, help="which judged sets")
+    parser.add_argument("--model", type=Path, metavar="FOLDER", help="the cross-encoder of the speed tables")
     parser.add_argument("--rounds", type=int, default=5, help="how often each variant is timed")
     given = parser.parse_args(arguments)
     report = tables.Report("rerank", given.json)
     sets = ("cookbook-docs/test",) if given.quick else given.sets
-    measure(report, data_folder(given.data), given.only, sets, rounds=given.rounds, quick=given.quick)
+    size = Size(given.rounds, given.model, quick=given.quick)
+    measure(report, data_folder(given.data), size, given.only, sets)
     report.close()
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured, and with which model.
+
+    Attributes:
+        rounds: How often each variant is timed.
+        model: The folder of the cross-encoder; None for one of MiniLM's size with a fresh head.
+        quick: As little as shows that it works.
+    """
+
+    rounds: int = 5
+    model: Path | None = None
+    quick: bool = False
 
 
 def measure(
     report: tables.Report,
     folder: Path,
+    size: Size,
     parts: Sequence[str] = PARTS,
     sets: Sequence[str] = rerank_quality.SETS,
-    *,
-    rounds: int = 5,
-    quick: bool = False,
 ) -> None:
     """Print the tables of these parts."""
-    candidates, rounds = (8, 1) if quick else (100, rounds)
+    candidates, rounds = (8, 1) if size.quick else (100, size.rounds)
     if "cost" in parts:
         questions = [f"{_QUESTION} ({number})" for number in range(rounds + 1)]
         texts = passages_of(Path(packaged()), candidates)
         rerank_cost.measure(report, texts, questions, lambda each: _in_turns(each, rounds))
     if {"speed", "throughput"} & set(parts):
         with tempfile.TemporaryDirectory() as place:
-            model = fresh_model(Path(place) / "model")
+            model = fresh_model(Path(place) / "model") if size.model is None else size.model
             texts = passages_of(model, candidates)
             if "speed" in parts:
-                speed(report, model, texts, rounds)
+                speed(report, model, texts, rounds, fresh=size.model is None)
             if "throughput" in parts:
-                throughput(report, model, texts[: 4 if quick else 10], 2 if quick else 16, rounds)
+                throughput(report, model, texts[: 4 if size.quick else 10], 2 if size.quick else 16, rounds)
     quality = set(parts) & {"quality", "oracle", "cur"}
     if quality:
-        rerank_quality.measure(report, folder, quality, sets, quick=quick)
+        rerank_quality.measure(report, folder, quality, sets, quick=size.quick)
 
 
 # ---- speed -------------------------------------------------------------------------------------------------------
 
 
-def speed(report: tables.Report, model: Path, texts: Sequence[str], rounds: int) -> None:
+def speed(
+    report: tables.Report, model: Path, texts: Sequence[str], rounds: int, *, fresh: bool = True
+) -> None:
     """One query at a time."""
     pairs = [(_QUESTION, text) for text in texts]
     reference = cross_encoder(model)
     found = candidates_of(texts)
     exported = _ours(model, backend="onnx")
-    cascade = Pipeline(
-        (
-            found,
-            _ours(model, backend="onnx", precision="int8", name="int8", top_n=3 * _TOP),
-            _ours(model, backend="onnx", name="fp32", top_n=len(texts)),
-        )
-    )
     variants: dict[str, Callable[[], list[int]]] = {
         "CrossEncoder.predict, defaults": lambda: _best(reference.predict(pairs)),
         "LangChain's pattern: predict, sort": lambda: _langchain(reference, texts),
         "ours, torch": _searching(found >> _ours(model)),
         "ours, onnx fp32": _searching(found >> exported),
         "ours, onnx int8": _searching(found >> _ours(model, backend="onnx", precision="int8")),
-        "ours, onnx int8 >> fp32 of the best 30": _searching(cascade),
+        **{
+            f"ours, onnx int8 >> fp32 of the best {kept}": _searching(_cascade(found, model, kept))
+            for kept in (2 * _TOP, 3 * _TOP)
+        },
     }
     expected = variants["CrossEncoder.predict, defaults"]()
     orders = {name: variant() for name, variant in variants.items()}
@@ -117,7 +131,10 @@ def speed(report: tables.Report, model: Path, texts: Sequence[str], rounds: int)
         f"Speed: {len(texts)} candidates",
         ("variant", "best ms", "times as fast", "processor", f"same order of the top {_TOP}"),
         rows,
-        f"median of {rounds} rounds in turns; a fresh head spreads its scores over a hundredth, so that 8 bits reorder them",
+        f"median of {rounds} rounds in turns"
+        + (
+            "; a fresh head spreads its scores over a hundredth, so that 8 bits reorder them" if fresh else ""
+        ),
     )
 
 
@@ -215,6 +232,12 @@ def candidates_of(texts: Sequence[str]) -> Stage:
 
 def _ours(model: Path, **settings: Any) -> CrossEncoderReranker:
     return CrossEncoderReranker(model, cache=0, on_error="raise", **settings)
+
+
+def _cascade(found: Stage, model: Path, kept: int) -> Pipeline:
+    """8 bits choose, and the whole model decides."""
+    quick = _ours(model, backend="onnx", precision="int8", name="int8", top_n=kept)
+    return Pipeline((found, quick, _ours(model, backend="onnx", name="fp32")))
 
 
 def _searching(search: Stage) -> Callable[[], list[int]]:

@@ -111,6 +111,27 @@ def test_an_oracle_that_never_errs_gives_the_best_ranking(measured, tmp_path):
     assert rows["0%"][3] == 1.0
 
 
+def test_a_cross_encoder_is_trained_saved_and_measured(measured, tmp_path):
+    tiny_set(tmp_path, "nfcorpus")
+    judged = tmp_path / "data" / "nfcorpus" / "qrels"
+    for split in ("train", "dev"):
+        (judged / f"{split}.tsv").write_text((judged / "test.tsv").read_text(), encoding="utf-8")
+    model = tmp_path / "model"
+    options = ("--quick", "--tokens", "32", "--data", str(tmp_path / "data"))
+    trained = measured("train_cross_encoder", *options, "--minutes", "0.05", "--out", str(model))
+    assert trained[0]["note"].startswith("trained on ")
+    assert (model / "config.json").is_file()
+    again = measured("train_cross_encoder", *options, "--model", str(model))
+    assert again == trained[1:]
+    rows = {(row[2], row[3]): row[4] for row in again[-1]["rows"]}
+    assert set(rows) == {
+        (first, reranker)
+        for first in ("BM25", "hybrid")
+        for reranker in ("none", "the model alone", again[-1]["rows"][2][3])
+    }
+    assert rows["hybrid", "none"] == 1.0
+
+
 def test_what_rerankers_by_vectors_cost_is_measured(measured):
     (table,) = measured("rerank", "--quick", "--only", "cost")
     cost = {row[0]: float(row[1]) for row in table["rows"]}
