@@ -177,7 +177,13 @@ def test_peers_take_turns_on_the_same_passages_and_the_page_has_their_table(meas
     assert [(row[0], row[3]) for row in rows] == [("Hydrant", 1.0), ("LangChain", 1.0)]
     assert float(rows[0][7]) == 1.0
     assert all(float(row[5]) > 0 and float(row[8]) > 0 for row in rows)
-    assert results[0]["title"] in page.read_text(encoding="utf-8")
+    written = page.read_text(encoding="utf-8")
+    assert results[0]["title"] in written
+    best = min(rows, key=lambda row: float(row[5]))
+    (line,) = (line for line in written.splitlines() if f"| {best[2]} |" in line)
+    # Everybody finds everything here, and one is the quickest.
+    assert "| **1.0000** | **1.0000** |" in line
+    assert f"| **{best[5]}** |" in line
 
 
 def test_every_contender_can_be_built_by_its_name(measured):
