@@ -45,6 +45,13 @@ class PayloadMap:
         if not isinstance(self.text, str) or not self.text:
             msg = f"text must be the payload key that holds the text, got {self.text!r}"
             raise ConfigurationError(msg)
+        for name in ("metadata", "title", "source", "id"):
+            path = getattr(self, name)
+            if path is not None and (not isinstance(path, str) or not path):
+                msg = (
+                    f"{name} must be the payload key that holds it, or None where there is none; got {path!r}"
+                )
+                raise ConfigurationError(msg)
 
     @classmethod
     def hydrant(cls) -> PayloadMap:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from hydrant.encode.base import Encoder, mismatch
 from hydrant.encode.lazy import Lazy
+from hydrant.encode.options import check_flags
 from hydrant.encode.texts import checked_texts
 from hydrant.errors import ConfigurationError
 
@@ -77,6 +78,7 @@ class Bm25Encoder(Encoder):
         ascii_folding: bool = False,
     ) -> None:
         _check_numbers(k, b, average_length)
+        check_flags(ascii_folding=ascii_folding)
         if tokenizer is not None and tokenizer not in get_args(Tokenizer):
             msg = f"tokenizer must be one of {', '.join(get_args(Tokenizer))}, or None; got {tokenizer!r}"
             raise ConfigurationError(msg)
@@ -87,7 +89,7 @@ class Bm25Encoder(Encoder):
         self.tokenizer: Tokenizer = (
             tokenizer if tokenizer is not None else "multilingual" if self.language in _UNSPACED else "word"
         )
-        self.ascii_folding = bool(ascii_folding)
+        self.ascii_folding = ascii_folding
         self._documents = Lazy(self._document_model)
         self._queries = Lazy(self._query_model)
         self._counter = Lazy(self._counting_model)

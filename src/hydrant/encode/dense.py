@@ -20,7 +20,7 @@ from hydrant.encode.identity import source_record
 from hydrant.encode.model_encoder import Loaded, Loading, ModelEncoder
 from hydrant.encode.onnx_backend import OnnxBackend
 from hydrant.encode.onnx_export import Precision
-from hydrant.encode.options import BackendName, ModelOptions, check_positive
+from hydrant.encode.options import BackendName, ModelOptions, check_flags, check_positive
 from hydrant.encode.texts import checked_texts
 from hydrant.encode.vectors import Batch, checked_rows, finished
 from hydrant.errors import ConfigurationError
@@ -82,7 +82,8 @@ class DenseEncoder(ModelEncoder[Backend]):
         **options: Unpack[ModelOptions],
     ) -> None:
         check_positive(truncate_dim=truncate_dim)
-        self._truncate_dim, self._normalize = truncate_dim, bool(normalize)
+        check_flags(normalize=normalize)
+        self._truncate_dim, self._normalize = truncate_dim, normalize
         sources: dict[Role, Any] = {"document": model}
         if query_model is not None:
             sources["query"] = query_model

@@ -17,7 +17,7 @@ from hydrant.encode.lazy import Lazy
 from hydrant.encode.model_kinds import kind_of, model_record, shown_name, wrong_kind
 from hydrant.encode.onnx_backend import check_options
 from hydrant.encode.onnx_export import Precision
-from hydrant.encode.options import BackendName, check_backend, check_known, check_positive
+from hydrant.encode.options import BackendName, check_backend, check_known, check_positive, check_prompts
 from hydrant.encode.query_cache import QueryCache
 from hydrant.encode.texts import checked_texts
 from hydrant.encode.vectors import Batch, BatchLimits, length_sorted_batches
@@ -85,6 +85,7 @@ class ModelEncoder(Encoder, Generic[B]):
 
     def __init__(self, sources: Mapping[Role, Any], loading: Loading) -> None:
         check_positive(max_tokens=loading.max_tokens, batch_size=loading.batch_size)
+        check_prompts(loading.prompts)
         check_known(type(self).__name__, loading.options)
         check_backend(loading.backend, loading.precision)
         self._queries = QueryCache(loading.query_cache)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeAlias, TypedDict, get_args
 
+from hydrant.encode.base import Role
 from hydrant.encode.onnx_export import Precision
 from hydrant.errors import ConfigurationError, UnknownArgument
 
@@ -34,6 +35,33 @@ def check_positive(**numbers: int | None) -> None:
     for name, number in numbers.items():
         if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
             msg = f"{name} must be a whole number of at least 1; got {number!r}"
+            raise ConfigurationError(msg)
+
+
+def check_flags(**flags: object) -> None:
+    """Refuse what is neither True nor False: the text "no" would count as True.
+
+    Raises:
+        ConfigurationError: Names the argument and its value.
+    """
+    for name, flag in flags.items():
+        if not isinstance(flag, bool):
+            msg = f"{name} must be True or False; got {flag!r}"
+            raise ConfigurationError(msg)
+
+
+def check_prompts(prompts: Mapping[Role, object]) -> None:
+    """Refuse what cannot go in front of a text.
+
+    Args:
+        prompts: The prompt of each role.
+
+    Raises:
+        ConfigurationError: Names the argument and its value.
+    """
+    for role, prompt in prompts.items():
+        if prompt is not None and not isinstance(prompt, str):
+            msg = f"{role}_prompt must be a text, or None for the model's own; got {prompt!r}"
             raise ConfigurationError(msg)
 
 

@@ -12,7 +12,7 @@ from hydrant.expand.hyde import check_query_weight
 from hydrant.expand.prompts import Prompt, one_line
 from hydrant.expand.repair import Repair, Repaired, lines
 from hydrant.generate.requests import Generation, GenerationRequest, check_whole
-from hydrant.types import Expansion, Query
+from hydrant.types import Expansion, Query, Turn
 
 _EVERY_KIND = ("dense", "sparse", "multi")
 _LIST = "Answer with a plain list, one entry a line, without numbers and without comments."
@@ -238,6 +238,8 @@ class ContextQuery(LlmExpansion):
     def __post_init__(self) -> None:
         check_whole("turns", self.turns)
         super().__post_init__()
+        # Without a conversation nothing is asked, and no setting looked at.
+        self.request(Query("a question", history=(Turn("user", "before"),)))
 
     def request(self, query: Query) -> GenerationRequest | None:
         """The last turns and the question, to be answered with one question."""

@@ -37,6 +37,9 @@ class Mmr:
             raise ConfigurationError(msg)
         if self.candidates is not None:
             check_count("candidates of Mmr", self.candidates)
+        if self.source is not None and not isinstance(self.source, str):
+            msg = f"source of Mmr must be the name of a dense source, or None for the first one; got {self.source!r}"
+            raise ConfigurationError(msg)
 
 
 @dataclass(frozen=True, slots=True)

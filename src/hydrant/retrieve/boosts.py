@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from typing import Any, TypeAlias
@@ -153,6 +153,12 @@ class Matching(Boost):
 
     def __post_init__(self) -> None:
         check_weight(f"weight of {type(self).__name__}", self.weight)
+        if not isinstance(self.filter, Mapping | models.Filter):
+            msg = (
+                "filter of Matching must be a mapping such as {'lang': 'en'} or a qdrant_client.models.Filter, "
+                f"got {self.filter!r}"
+            )
+            raise ConfigurationError(msg)
 
     def expression(self, context: Context) -> models.Expression:
         """See `Boost.expression`."""
