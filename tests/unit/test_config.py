@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 
 import pytest
@@ -9,14 +10,21 @@ import yaml
 from qdrant_client import models
 
 from hydrant import (
+    BiEncoderReranker,
     Bm25Encoder,
     Collection,
     Convex,
     CrossEncoderReranker,
+    DenseEncoder,
     EdgeClient,
     Feedback,
     GroupBy,
     Hyde,
+    LateEncoder,
+    LateInteractionReranker,
+    ListwiseReranker,
+    LlamaCppGenerator,
+    Localiser,
     Mmr,
     MultiQuery,
     Passage,
@@ -26,6 +34,8 @@ from hydrant import (
     Recency,
     Rrf,
     Top,
+    TransformersGenerator,
+    VoteReranker,
     open_pipeline,
     open_pipelines,
 )
@@ -215,6 +225,40 @@ def test_what_was_made_in_python_comes_back_from_yaml(write):
                 again = workshop.pipeline(PipelineConfig.read(write(text)))
             assert to_yaml(again, name="made", collection="docs") == text
             assert again.stages[0] == (pipeline.stages[0] if hasattr(pipeline, "stages") else pipeline)
+
+
+def the_stages_of_a_model():
+    llm = OpenAIGenerator("some-model", options={"top_p": 0.9})
+    model = "sentence-transformers/all-MiniLM-L6-v2"
+    return [
+        Hyde(OpenAIGenerator("some-model")),
+        Hyde(llm, prompt="scifact", gate="auto", hypotheses=3),
+        Hyde(llm, prompt="About {query}:", gate="never"),
+        Hyde(LlamaCppGenerator("model.gguf", window=2048, options={"n_gpu_layers": -1})),
+        Hyde(TransformersGenerator("a/model")),
+        MultiQuery(llm),
+        ListwiseReranker(llm, window=10, step=5),
+        VoteReranker(ListwiseReranker(llm)),
+        BiEncoderReranker(DenseEncoder(model, query_prompt="query: ", normalize=True, truncate_dim=64)),
+        LateInteractionReranker(LateEncoder(model, pool_factor=2, skip=["."], max_query_tokens=16)),
+        LateInteractionReranker(LateEncoder(model, device="cpu")),
+        Localiser(DenseEncoder(model)),
+    ]
+
+
+@pytest.mark.parametrize("stage", the_stages_of_a_model(), ids=lambda stage: type(stage).__name__)
+def test_a_stage_with_a_model_comes_back_from_yaml(stage, write):
+    text = to_yaml(stage, name="made", collection="docs")
+    assert "{}" not in text
+    with EdgeClient(":memory:") as client, Workshop(connect=lambda _: None) as workshop:
+        docs = Collection.create(client, "docs", sparse=Bm25Encoder())
+        workshop.collection = lambda _: docs
+        (again,) = workshop.pipeline(PipelineConfig.read(write(text))).stages
+    assert to_yaml(again, name="made", collection="docs") == text
+    if dataclasses.is_dataclass(stage):
+        held = {"llm", "cache", "ranker", "tokens", "encoder"}
+        for each in dataclasses.fields(stage):
+            assert each.name in held or getattr(again, each.name) == getattr(stage, each.name)
 
 
 def test_rerankers_and_context_are_made_of_a_file_and_the_file_of_them(write):

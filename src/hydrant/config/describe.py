@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,10 @@ from typing import Any
 import yaml
 
 from hydrant.config import registry
+from hydrant.encode.model_encoder import ModelEncoder
 from hydrant.errors import ConfigurationError
+from hydrant.expand.gate import GATE_WORDS, Gate, as_gate
+from hydrant.expand.prompts import HYDE_PROMPTS, Prompt, hyde_prompt
 from hydrant.facade import Collection
 from hydrant.pipeline import Pipeline, Stage
 from hydrant.rerank.score_cache import ScoreCache
@@ -48,25 +51,16 @@ def described(pipeline: Stage) -> list[Any]:
     return [_described(stage, type(stage).__name__) for stage in stages]
 
 
-def _described(value: Any, where: str) -> Any:  # noqa: PLR0911  one line for each kind of value
-    if isinstance(value, Enum):
-        return _described(value.value, where)
-    if isinstance(value, _SCALARS):
-        return value
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, dt.timedelta):
-        return {"timedelta": {"seconds": value.total_seconds()}}
+def _described(value: Any, where: str) -> Any:
+    said = _said_plainly(value)
+    if said is not _MISSING:
+        return said
     if isinstance(value, Mapping):
         return {str(key): _described(each, f"{where}.{key}") for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_described(each, f"{where}[{position}]") for position, each in enumerate(value)]
-    if isinstance(value, Retriever | Collection):
-        return (
-            {registry.COLLECTION: {}}
-            if isinstance(value, Collection)
-            else {registry.RETRIEVER: _retriever(value)}
-        )
+    if isinstance(value, Retriever):
+        return {registry.RETRIEVER: _retriever(value)}
     kind = type(value)
     if registry.known(kind.__name__) is not kind:
         msg = f"{where} is {value!r}, which a file cannot say; it can say {registry.names()}"
@@ -74,6 +68,34 @@ def _described(value: Any, where: str) -> Any:  # noqa: PLR0911  one line for ea
     if hasattr(value, "model_fields_set"):
         return {kind.__name__: _described(value.model_dump(exclude_unset=True, mode="json"), where)}
     return {kind.__name__: _settings(value, kind, where)}
+
+
+def _said_plainly(value: Any) -> Any:
+    """What a value is in a file where it has nothing to look into; `_MISSING` where it has."""
+    if isinstance(value, _SCALARS) and not isinstance(value, Enum):
+        return value
+    for kind, said in _PLAINLY.items():
+        if isinstance(value, kind):
+            return said(value)
+    return _MISSING
+
+
+def _gate_word(gate: Gate) -> Any:
+    return next((word for word, usual in GATE_WORDS.items() if usual == gate), _MISSING)
+
+
+def _prompt_name(prompt: Prompt) -> str:
+    return next((name for name, text in HYDE_PROMPTS.items() if text == prompt.template), prompt.template)
+
+
+_PLAINLY: Mapping[type[Any], Callable[[Any], Any]] = {
+    Enum: lambda value: value.value,
+    Path: str,
+    dt.timedelta: lambda value: {"timedelta": {"seconds": value.total_seconds()}},
+    Collection: lambda _: {registry.COLLECTION: {}},
+    Gate: _gate_word,
+    Prompt: _prompt_name,
+}
 
 
 def _settings(value: Any, kind: type[Any], where: str) -> dict[str, Any]:
@@ -97,6 +119,8 @@ def _settings(value: Any, kind: type[Any], where: str) -> dict[str, Any]:
 
 
 def _kept(value: Any, name: str) -> Any:
+    if isinstance(value, ModelEncoder):
+        return value.made_with().get(name, _MISSING)
     return getattr(value, name, getattr(value, f"_{name}", _MISSING))
 
 
@@ -121,17 +145,17 @@ def vars_alike(one: Any, other: Any) -> bool:
 
 
 def _same_meaning(kind: type[Any], name: str, kept: Any) -> bool:
-    """Whether a setting is what the usual word for it becomes: "always" a gate, a number a cache, no name the class's."""
+    """Whether a setting is what the usual word for it becomes: "always" a gate, "web" a prompt, a number a cache."""
     default = inspect.signature(kind).parameters[name].default
     if name == "name" and default is None:
         return bool(kept == getattr(kind, "name", None))
     if isinstance(kept, ScoreCache):
         return bool(_kept(kept, "size") == default)
-    if name != "gate":
-        return False
-    from hydrant.expand.gate import as_gate
-
-    return bool(as_gate(default) == kept)
+    if isinstance(kept, Prompt):
+        return bool(isinstance(default, str) and kept == hyde_prompt(default))
+    if isinstance(kept, Mapping):
+        return default is None and not kept
+    return name == "gate" and bool(as_gate(default) == kept)
 
 
 def _retriever(retriever: Retriever) -> dict[str, Any]:

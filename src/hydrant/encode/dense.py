@@ -93,6 +93,10 @@ class DenseEncoder(ModelEncoder[Backend]):
             Loading(prompts, max_tokens, batch_size, query_cache, dict(options), backend, precision),
         )
 
+    def made_with(self) -> dict[str, Any]:
+        """See `ModelEncoder.made_with`."""
+        return {**super().made_with(), "truncate_dim": self._truncate_dim, "normalize": self._normalize}
+
     @property
     def dimensions(self) -> int:
         """The length of a vector; loads the model unless a collection's record has told it."""

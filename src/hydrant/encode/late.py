@@ -105,6 +105,14 @@ class LateEncoder(ModelEncoder[LateBackend]):
             max_query_tokens=max_query_tokens, skip=skip, query_augmentation=query_augmentation
         )
 
+    def made_with(self) -> dict[str, Any]:
+        """See `ModelEncoder.made_with`."""
+        return {
+            **super().made_with(),
+            **self._settings(),
+            "max_query_tokens": self._reading.max_query_tokens,
+        }
+
     @property
     def dimensions(self) -> int:
         """The length of a token's vector; loads the model unless a collection's record has told it."""

@@ -99,6 +99,22 @@ class ModelEncoder(Encoder, Generic[B]):
         self._verified = False
         self._lazy = Lazy(self._load)
 
+    def made_with(self) -> dict[str, Any]:
+        """What the encoder was made with, by the names of its arguments; loads nothing."""
+        loading = self._loading
+        return {
+            "model": self._sources["document"],
+            "query_model": self._sources.get("query"),
+            "query_prompt": loading.prompts["query"],
+            "document_prompt": loading.prompts["document"],
+            "max_tokens": loading.max_tokens,
+            "batch_size": loading.batch_size,
+            "backend": loading.backend,
+            "precision": loading.precision,
+            "query_cache": loading.query_cache,
+            "options": loading.options,
+        }
+
     @property
     def batch_size(self) -> int:
         """How many texts go through the model at a time, at most."""

@@ -96,6 +96,10 @@ class SparseEncoder(ModelEncoder[SparseBackend]):
         )
         self._refuse_on_ready(decoder=True if decoder else None)
 
+    def made_with(self) -> dict[str, Any]:
+        """See `ModelEncoder.made_with`."""
+        return {**super().made_with(), **self._settings(), "decoder": self._decoder}
+
     def encode_query(self, texts: Sequence[str]) -> list[models.SparseVector]:
         """One sparse vector for each text: indices of the vocabulary in ascending order, weights above 0."""
         return self._queries.through(checked_texts(texts), lambda new: self._collected(new, "query"))

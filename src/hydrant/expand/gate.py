@@ -6,7 +6,7 @@ import re
 import statistics
 from abc import ABC, abstractmethod
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -178,6 +178,8 @@ def query_words(query: Query, hits: Sequence[Hit]) -> float:  # noqa: ARG001  a 
 
 # The mean of the medians over the questions of four judged sets, so that about half of the calls are saved; see docs/hyde.md.
 AUTO = PredictorGate(confidence, 0.47)
+# The gates that a word stands for.
+GATE_WORDS: Mapping[str, Gate] = {"always": Fixed(expand=True), "never": Fixed(expand=False), "auto": AUTO}
 
 
 def as_gate(gate: object) -> Gate:
@@ -189,9 +191,8 @@ def as_gate(gate: object) -> Gate:
     if isinstance(gate, Gate):
         return gate
     if isinstance(gate, str):
-        known: dict[str, Gate] = {"always": Fixed(expand=True), "never": Fixed(expand=False), "auto": AUTO}
-        if gate in known:
-            return known[gate]
+        if gate in GATE_WORDS:
+            return GATE_WORDS[gate]
     elif callable(gate):
         return FunctionGate(gate)
     msg = f"gate must be 'always', 'never', 'auto', a Gate, or a function of query and hits; got {gate!r}"

@@ -48,7 +48,8 @@ class LlamaCppGenerator(TextGenerator):
         if self._path.suffix != ".gguf":
             msg = f"path must be a .gguf file, got {str(path)!r}"
             raise ConfigurationError(msg)
-        self._settings = {"n_ctx": window, "n_threads": threads, "verbose": False, **(options or {})}
+        self.window, self.threads, self.options = window, threads, dict(options or {})
+        self._settings = {"n_ctx": window, "n_threads": threads, "verbose": False, **self.options}
         self._lock = threading.Lock()
         self._model: Any = None
 

@@ -84,6 +84,7 @@ class OpenAIGenerator(TextGenerator):
             msg = f"limit_field must be 'max_tokens' or 'max_completion_tokens', got {limit_field!r}"
             raise ConfigurationError(msg)
         self.model = model
+        self.client, self.async_client = client, async_client
         self._clients = Clients(client, async_client)
         self._options = dict(options or {})
         self._limit_field = limit_field
