@@ -162,7 +162,7 @@ def test_what_does_not_come_back_says_nothing_or_is_copied_is_dropped(docs):
     made = SetMaker(ScriptedGenerator(script), docs.retriever(limit=1), top=1).make(docs, 50)
     assert made.dropped == {
         "the model found nothing to ask": 1,
-        "the question is copied from the passage": 1,
+        "the model copied from the passage": 1,
         "the round trip did not find the passage among 1 hits": 2,
     }
     assert len(made.questions) == 6

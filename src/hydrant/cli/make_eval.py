@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from hydrant.cli.console import busy, note, print_json, stdout
+from hydrant.cli.console import busy, note, print_json, printable, stdout
 from hydrant.cli.guard import guarded
 from hydrant.cli.pipelines import AtOnceOption
 from hydrant.cli.place import CollectionOption, PathOption, TenantOption, UrlOption, place_of
@@ -15,7 +15,8 @@ from hydrant.errors import HydrantError, TaskError
 
 if TYPE_CHECKING:
     from hydrant import Collection
-    from hydrant.evaluate.make_set import MadeSet, SetMaker
+    from hydrant.evaluate.made_set import MadeSet
+    from hydrant.evaluate.make_set import SetMaker
 
 _HELP = """Make judged questions: a language model writes one for each of some passages, and those are kept that a search leads back to their passage.
 
@@ -25,6 +26,8 @@ _EPILOG = """[bold]Example[/]: hydrant make-eval judged --llm '{OpenAIGenerator:
 
 [bold]Exit codes[/]: 0 made; 1 an error, or no question was kept; 2 wrong usage.
 """
+# How many of the questions are shown, and how much of one, in characters.
+_EXAMPLES, _LONGEST_EXAMPLE = 3, 100
 
 
 def register(app: typer.Typer) -> None:
@@ -128,6 +131,10 @@ def _show(made: MadeSet, folder: Path, *, as_json: bool) -> None:
                 ],
                 "passages": made.asked,
                 "dropped": made.dropped,
+                "refused": [
+                    {"reason": each.reason, "document": each.document, "answer": each.answer}
+                    for each in made.refused
+                ],
                 "shared_words": made.shared_words,
                 "usage": {
                     "calls": made.usage.calls,
@@ -138,10 +145,28 @@ def _show(made: MadeSet, folder: Path, *, as_json: bool) -> None:
         )
         return
     out = stdout()
-    out.print(f"{len(made.questions):,} questions for {made.asked:,} passages in {folder}")
-    for reason, count in sorted(made.dropped.items()):
-        out.print(f"dropped {count:,}: {reason}")
+    out.print(f"{len(made.questions):,} questions for {made.asked:,} passages in {folder}, such as")
+    for each in made.questions[:_EXAMPLES]:
+        out.print(f"  {_shortened(each.text)}")
+    for reason, count in made.dropped.items():
+        out.print(f"dropped {count:,}: {printable(reason)}{_example(made, reason)}", soft_wrap=True)
+    if 2 * len(made.questions) < made.asked:
+        note(
+            "less than half of the passages have a question: the model may be too weak for this; "
+            f"{folder / 'dropped.jsonl'} has what it wrote"
+        )
     note(
         f"{made.shared_words:.0%} of a question's words (median) stand in its passage, so word search looks better here than "
-        f"it is; {folder / 'README.md'} says what else the set cannot say"
+        f"it is; read the questions, and {folder / 'README.md'} for what the set cannot say"
     )
+
+
+def _example(made: MadeSet, reason: str) -> str:
+    answers = (each.answer for each in made.refused if each.reason == reason and each.answer.strip())
+    answer = next(answers, None)
+    return "" if answer is None else f", such as {_shortened(answer)!r}"
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(printable(text).split())
+    return line if len(line) <= _LONGEST_EXAMPLE else f"{line[: _LONGEST_EXAMPLE - 1]}…"
