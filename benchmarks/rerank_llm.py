@@ -113,16 +113,27 @@ class Candidates:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = options(__doc__)
-    parser.add_argument("--questions", type=int, default=_QUESTIONS, help="how many of each set")
+    parser.add_argument(
+        "--questions", type=int, default=_QUESTIONS, help="how many of each set; 0 for no oracle"
+    )
     parser.add_argument(
         "--smollm2", type=int, default=0, metavar="N", help="ask SmolLM2 too, N questions of each set"
+    )
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        choices=SMALL_RERANKERS,
+        default=list(SMALL_RERANKERS),
+        help="which, of SmolLM2's",
     )
     given = parser.parse_args(arguments)
     report = Report("LLM rerankers", given.json)
     folder = data_folder(given.data)
-    measure(report, folder, 2 if given.quick else given.questions, NOISE[1:2] if given.quick else NOISE)
+    questions = 2 if given.quick else given.questions
+    if questions:
+        measure(report, folder, questions, NOISE[1:2] if given.quick else NOISE)
     if given.smollm2:
-        measure_smollm2(report, folder, given.smollm2)
+        measure_smollm2(report, folder, given.smollm2, given.only)
     report.close()
 
 
@@ -162,7 +173,9 @@ def measure(
         )
 
 
-def measure_smollm2(report: Report, folder: Path, questions: int, candidates: int = 10) -> None:
+def measure_smollm2(
+    report: Report, folder: Path, questions: int, names: Sequence[str], candidates: int = 10
+) -> None:
     """Print SmolLM2's table: few questions, few candidates, short passages."""
     llm = TransformersGenerator("HuggingFaceTB/SmolLM2-135M-Instruct")
     llm.warm_up()
@@ -171,9 +184,9 @@ def measure_smollm2(report: Report, folder: Path, questions: int, candidates: in
         before = few.scores(few.hits)
         rows: list[list[object]] = [["none", float(before.mean()), "", "", "0", "0", "0"]]
         count = len(few.judged.queries)
-        for name, make in SMALL_RERANKERS.items():
+        for name in names:
             began = time.perf_counter()
-            scores, usage, degraded = few.reranked(make(llm))
+            scores, usage, degraded = few.reranked(SMALL_RERANKERS[name](llm))
             seconds = time.perf_counter() - began
             rows.append(
                 [

@@ -31,6 +31,8 @@ class OpenAIServer:
         url: What to give a client as its base URL.
         n: "supported", "ignored" (one choice whatever was asked for) or "refused" (HTTP 400).
         most: How many choices it gives at the most, whatever was asked for.
+        logprobs: "supported", "ignored" or "refused" (HTTP 400).
+        tops: What it says of an answer's first token: tokens and the logarithms of their probabilities.
         seconds: How long an answer takes; as on a server that batches, whatever else is under way.
         requests: The bodies that came.
     """
@@ -38,6 +40,8 @@ class OpenAIServer:
     def __init__(self) -> None:
         self.n = "supported"
         self.most = 128
+        self.logprobs = "supported"
+        self.tops = [("Yes", -0.2), (" yes", -3.0), ("No", -1.9), ("Well", -4.0)]
         self.seconds = 0.0
         self.answer = "Vitamin D is made in the skin by sunlight."
         self.requests: list[dict] = []
@@ -94,6 +98,9 @@ class OpenAIServer:
         if wanted > 1 and self.n == "refused":
             send(handler, 400, '{"error": {"message": "n > 1 is not supported"}}')
             return
+        if body.get("logprobs") and self.logprobs == "refused":
+            send(handler, 400, '{"error": {"message": "logprobs is not supported with this model"}}')
+            return
         time.sleep(self.seconds)
         count = 1 if self.n == "ignored" else min(wanted, self.most)
         send(handler, 200, json.dumps(self.completion(body, count)))
@@ -107,6 +114,9 @@ class OpenAIServer:
             }
             for index in range(count)
         ]
+        if body.get("logprobs") and self.logprobs == "supported":
+            tops = [{"token": token, "logprob": log, "bytes": None} for token, log in self.tops]
+            choices[0]["logprobs"] = {"content": [{**tops[0], "top_logprobs": tops}], "refusal": None}
         return {
             "id": "chatcmpl-1",
             "object": "chat.completion",

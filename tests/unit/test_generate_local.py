@@ -93,6 +93,26 @@ def test_all_samples_are_decoded_in_one_call_and_repeat_with_the_seed(tiny, monk
     assert [given["num_return_sequences"] for given in calls] == [4, 4]
 
 
+def test_probabilities_of_choices_are_those_of_the_first_token_and_nothing_is_decoded(tiny, monkeypatch):
+    import torch
+
+    tokenizer, model = tiny._loaded
+    monkeypatch.setattr(model, "generate", None)
+    answer = tiny.generate(GenerationRequest("why is the", choices=("sky", "air", "light")))
+    with torch.inference_mode():
+        logits = model(**tokenizer("why is the", return_tensors="pt", return_token_type_ids=False)).logits
+    chosen = logits[0, -1, tokenizer.convert_tokens_to_ids(["sky", "air", "light"])].softmax(0)
+    assert list(answer.probabilities.values()) == pytest.approx(chosen.tolist())
+    assert answer.texts == (max(answer.probabilities, key=answer.probabilities.get),)
+    assert answer.usage.prompt_tokens == 3
+
+
+def test_choices_that_are_no_single_tokens_are_answered_in_words(tiny):
+    answer = tiny.generate(GenerationRequest("why is the", choices=("sky", "sunset"), max_tokens=2))
+    assert answer.probabilities is None
+    assert len(answer.texts) == 1
+
+
 def test_a_seed_leaves_the_programs_own_random_numbers_alone(tiny):
     import torch
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import importlib.util
+import math
 import sys
 import time
 import warnings
@@ -323,3 +324,47 @@ def test_settings_that_cannot_work_are_refused_at_once(arguments, said):
 def test_a_sync_client_is_no_async_client(client):
     with pytest.raises(ConfigurationError, match="async_client an AsyncOpenAI"):
         OpenAIGenerator("small", async_client=client)
+
+
+CHOICE = GenerationRequest("Is it?", choices=("yes", "no"))
+
+
+def test_probabilities_are_those_of_the_first_tokens(server, client):
+    llm = OpenAIGenerator("small", client)
+    expected = {"yes": math.exp(-0.2) + math.exp(-3.0), "no": math.exp(-1.9)}
+    expected = {word: weight / sum(expected.values()) for word, weight in expected.items()}
+    assert llm.generate(CHOICE).probabilities == pytest.approx(expected)
+    assert (server.requests[0]["logprobs"], server.requests[0]["top_logprobs"]) == (True, 20)
+    assert asyncio.run(asked(server, CHOICE)).probabilities == pytest.approx(expected)
+    llm.generate(GenerationRequest("Why?"))
+    assert "logprobs" not in server.requests[-1]
+
+
+def test_a_server_that_refuses_probabilities_answers_in_words_and_is_not_asked_again(server, client):
+    server.logprobs = "refused"
+    llm = OpenAIGenerator("small", client)
+    for _ in range(2):
+        answer = llm.generate(CHOICE)
+        assert answer.probabilities is None
+        assert answer.texts[0].startswith(server.answer)
+    assert ["logprobs" in body for body in server.requests] == [True, False, False]
+    answer = asyncio.run(asked(server, CHOICE))
+    assert (answer.probabilities, len(answer.texts)) == (None, 1)
+
+
+@pytest.mark.parametrize("tops", [None, [("<think>", -0.01)]])
+def test_a_server_that_says_nothing_of_the_choices_answers_in_words(server, client, tops):
+    server.logprobs = "ignored" if tops is None else "supported"
+    server.tops = tops
+    answer = OpenAIGenerator("small", client).generate(CHOICE)
+    assert answer.probabilities is None
+    assert answer.texts[0].startswith(server.answer)
+
+
+def test_a_request_that_fails_for_another_reason_says_so(server, client):
+    fault = _SERVER.Fault(400, '{"error": {"message": "no such model"}}')
+    server.order(fault, fault)
+    llm = OpenAIGenerator("small", client)
+    with pytest.raises(GenerationError, match="no such model"):
+        llm.generate(CHOICE)
+    assert llm.generate(CHOICE).probabilities is not None

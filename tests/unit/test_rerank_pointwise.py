@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hydrant import Hit, Passage, PointwiseReranker
+from hydrant import Generation, Hit, MemoryCache, Passage, PointwiseReranker, TextGenerator, Usage
 from hydrant.errors import ConfigurationError, GenerationError
 from hydrant.rerank.pointwise import read_grade, read_yes_no
 from hydrant.testing import FailingGenerator, FunctionStage, OracleGenerator, ScriptedGenerator
@@ -144,3 +144,55 @@ def test_all_samples_of_a_question_without_an_answer_are_counted():
 def test_settings_that_cannot_work_are_refused(settings, message):
     with pytest.raises(ConfigurationError, match=message):
         PointwiseReranker(ScriptedGenerator("Yes"), **settings)
+
+
+class WeighingGenerator(TextGenerator):
+    """A language model that says how probable each choice is."""
+
+    identity = "weighing"
+
+    def __init__(self, probabilities):
+        self.probabilities = probabilities
+        self.requests = []
+
+    def complete(self, request):
+        self.requests.append(request)
+        said = next(said for text, said in self.probabilities.items() if text in request.text)
+        if not request.choices:
+            return Generation(("No",), Usage(5, 1, 1))
+        shares = dict(zip(request.choices, said, strict=True))
+        return Generation((max(shares, key=shares.get),), Usage(5, 1, 1), (), shares)
+
+
+def test_the_score_is_the_probability_of_yes_where_the_model_says_it():
+    llm = WeighingGenerator({text(0): (0.6, 0.4), text(1): (0.1, 0.9), text(2): (0.7, 0.3)})
+    result = (found(3) >> PointwiseReranker(llm, threshold=0.5)).run(QUERY)
+    assert [(hit.id, hit.score) for hit in result.hits] == [(2, 0.7), (0, 0.6)]
+    assert all(request.choices == ("yes", "no") for request in llm.requests)
+
+
+def test_the_score_is_the_mean_of_the_grades_by_their_probabilities():
+    llm = WeighingGenerator({text(0): (0.5, 0.1, 0.4), text(1): (0.0, 1.0, 0.0)})
+    result = (found(2) >> PointwiseReranker(llm, grades=2)).run(QUERY)
+    assert [(hit.id, hit.score) for hit in result.hits] == [(1, 0.5), (0, pytest.approx(0.45))]
+    assert llm.requests[0].choices == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_a_probability_that_was_kept_is_the_same_score(tmp_path, on_disk):
+    llm = WeighingGenerator({text(0): (0.6, 0.4), text(1): (0.65, 0.35)})
+    stage = PointwiseReranker(llm, cache=tmp_path / "answers.sqlite" if on_disk else MemoryCache())
+    first, again = ((found(2) >> stage).run(QUERY) for _ in range(2))
+    assert [(hit.id, hit.score) for hit in first.hits] == [(1, 0.65), (0, 0.6)]
+    assert again.hits == first.hits
+    assert len(llm.requests) == 2
+    stage.close()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"samples": 2, "temperature": 1.0}, {"answer_tokens": 4000}, {"grades": 10}]
+)
+def test_no_probabilities_are_asked_for_where_an_answer_begins_otherwise(settings):
+    llm = WeighingGenerator({text(0): ()})
+    (found(1) >> PointwiseReranker(llm, **settings)).run(QUERY)
+    assert [request.choices for request in llm.requests] == [()]

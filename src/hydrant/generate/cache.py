@@ -238,7 +238,8 @@ def kept_under(
         request.stop,
         request.seed,
     )
-    return key_of(model, asked, settings, *parts)
+    choices = (request.choices,) if request.choices else ()
+    return key_of(model, asked, settings, *choices, *parts)
 
 
 def key_of(*parts: Any) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 from hydrant.errors import ConfigurationError, DeadlineExceeded, GenerationError, ModelNotFound
 from hydrant.generate.base import TextGenerator
+from hydrant.generate.choices import shares, single_tokens
 from hydrant.generate.requests import Generation, GenerationRequest
 from hydrant.types import Usage
 
@@ -26,8 +27,8 @@ _NO_TIME = 0.001
 class TransformersGenerator(TextGenerator):
     """A causal model that runs here; all samples are decoded in one batch.
 
-    A model with a chat template is asked as a chat, others are given the prompt as it is. Requests are served one after the
-    other. At a request's time limit the samples end where they are, and are returned.
+    A model with a chat template is asked as a chat, others are given the prompt as it is. Of a request with `choices` the
+    probabilities are read from one pass of the prompt, and nothing is decoded. Requests are served one after the other. At a request's time limit the samples end where they are, and are returned.
 
     Args:
         model: A folder, a name on the hub, or a `.gguf` file.
@@ -82,6 +83,10 @@ class TransformersGenerator(TextGenerator):
             encoded = _encoded(tokenizer, asked).to(model.device)
             length = encoded["input_ids"].shape[1]
             _check_window(model, length, asked.max_tokens, self.model)
+            if asked.choices:
+                chosen = _chosen(tokenizer, model, encoded, asked.choices)
+                if chosen is not None:
+                    return replace(chosen, usage=Usage(length, 1, calls=1))
             # The likeliest answer is one answer, however often it is asked for.
             samples = asked.samples if asked.temperature > 0 else 1
             with torch.inference_mode(), _seeded(asked.seed, model.device):
@@ -190,6 +195,19 @@ def _encoded(tokenizer: Any, request: GenerationRequest) -> Any:
     return tokenizer.apply_chat_template(
         messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
     )
+
+
+def _chosen(tokenizer: Any, model: Any, encoded: Any, choices: Sequence[str]) -> Generation | None:
+    """How probable each choice is as the first word; None where one of them is no token of the model's."""
+    import torch
+
+    tokens = single_tokens(tokenizer, choices)
+    if set(tokens.values()) != set(choices):
+        return None
+    with torch.inference_mode():
+        logits = model(**encoded).logits[0, -1].float()
+    said = shares(choices, [(choice, float(logits[token])) for token, choice in tokens.items()])
+    return None if said is None else Generation((max(said, key=said.__getitem__),), probabilities=said)
 
 
 def _padding(tokenizer: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hydrant.errors import ConfigurationError, DeadlineExceeded, GenerationError
 from hydrant.generate.base import TextGenerator
+from hydrant.generate.choices import shares
 from hydrant.generate.openai_clients import Clients
 from hydrant.generate.requests import Generation, GenerationRequest
 from hydrant.generate.sampling import agather, gather
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 # What a server answers that knows no `n`, or wants none above 1.
 _REFUSALS = frozenset({400, 422, 501})
 _SHOWN = 200
+# As many as OpenAI gives.
+_TOP_TOKENS = 20
 _NO_TIME = 0.001
 
 
@@ -50,7 +54,7 @@ class OpenAIGenerator(TextGenerator):
     """A model behind an OpenAI-compatible server.
 
     All samples are asked for in one request (`n`). A server that refuses that, or answers with one sample all the same, is
-    asked for single ones side by side from then on; one that gives fewer than suffice, for the others. Failed requests are tried again as the client says (`max_retries`).
+    asked for single ones side by side from then on; one that gives fewer than suffice, for the others. Probabilities of `choices` are asked for as `logprobs`, until the server refuses. Failed requests are tried again as the client says (`max_retries`).
 
     Args:
         model: The model's name on the server.
@@ -90,6 +94,8 @@ class OpenAIGenerator(TextGenerator):
         self._limit_field = limit_field
         # Whether the server gives several samples at once; None until it was asked.
         self._many: bool | None = None
+        # Whether the server takes a request for probabilities; None until it was asked.
+        self._weighs: bool | None = None
 
     @property
     def identity(self) -> str | None:
@@ -146,6 +152,8 @@ class OpenAIGenerator(TextGenerator):
     def _plan(self, request: GenerationRequest) -> Generator[_Round, Any, Generation]:
         """Which requests to make; the reply is what came of them."""
         clock = _Clock(request.timeout)
+        if request.choices:
+            return (yield from self._choosing(request, clock))
         if request.samples == 1 or self._many is False:
             alone: Generation = yield clock.singles(request, range(request.samples), request.needed)
             return alone
@@ -171,11 +179,27 @@ class OpenAIGenerator(TextGenerator):
             return replace(first, failures=(f"{type(error).__name__}: {error}",))
         return Generation(first.texts + rest.texts, first.usage + rest.usage, rest.failures)
 
+    def _choosing(self, request: GenerationRequest, clock: _Clock) -> Generator[_Round, Any, Generation]:
+        """One answer, with its probabilities where the server gives them."""
+        if self._weighs is not False:
+            try:
+                weighed: Generation = yield clock.singles(request, range(1), 1)
+            except GenerationError as error:
+                if self._weighs or _status(error) not in _REFUSALS:
+                    raise
+            else:
+                self._weighs = True
+                return weighed
+        plain: Generation = yield clock.singles(replace(request, choices=()), range(1), 1)
+        # Only now is it known that the request was not at fault for another reason.
+        self._weighs = False
+        return plain
+
     def _ask(self, client: OpenAI, request: GenerationRequest) -> Generation:
         import openai
 
         try:
-            return _parsed(client.chat.completions.create(**self._fields(request)), self.model)
+            return _parsed(client.chat.completions.create(**self._fields(request)), self.model, request)
         except (openai.OpenAIError, ValueError) as error:
             raise self._said(error, request) from error
 
@@ -183,7 +207,7 @@ class OpenAIGenerator(TextGenerator):
         import openai
 
         try:
-            return _parsed(await client.chat.completions.create(**self._fields(request)), self.model)
+            return _parsed(await client.chat.completions.create(**self._fields(request)), self.model, request)
         except (openai.OpenAIError, ValueError) as error:
             raise self._said(error, request) from error
 
@@ -196,6 +220,8 @@ class OpenAIGenerator(TextGenerator):
         }
         if request.samples > 1:
             fields["n"] = request.samples
+        if request.choices:
+            fields |= {"logprobs": True, "top_logprobs": _TOP_TOKENS}
         if request.stop:
             fields["stop"] = list(request.stop)
         if request.seed is not None:
@@ -219,7 +245,7 @@ class OpenAIGenerator(TextGenerator):
         return GenerationError(f"{where} cannot be used: {type(error).__name__}: {_shown(error)}")
 
 
-def _parsed(answer: Any, model: str) -> Generation:
+def _parsed(answer: Any, model: str, request: GenerationRequest) -> Generation:
     choices = getattr(answer, "choices", None)
     if not isinstance(choices, list) or not choices:
         msg = f"model {model!r} must answer with a chat completion that has choices, got {_shown(answer)}"
@@ -233,7 +259,16 @@ def _parsed(answer: Any, model: str) -> Generation:
             failures.append(
                 f"a sample without text (finish_reason {getattr(choice, 'finish_reason', None)!r})"
             )
-    return Generation(tuple(texts), _usage(getattr(answer, "usage", None)), tuple(failures))
+    usage = _usage(getattr(answer, "usage", None))
+    weighed = shares(request.choices, _first_tokens(choices[0])) if request.choices else None
+    return Generation(tuple(texts), usage, tuple(failures), weighed)
+
+
+def _first_tokens(choice: Any) -> list[tuple[str, float]]:
+    """What the answer might have begun with, and the logarithms of how probable that was."""
+    content = getattr(getattr(choice, "logprobs", None), "content", None)
+    tops = getattr(content[0], "top_logprobs", None) if isinstance(content, list) and content else None
+    return [(getattr(top, "token", ""), getattr(top, "logprob", -math.inf)) for top in tops or ()]
 
 
 def _usage(said: Any) -> Usage:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -39,6 +40,8 @@ class GenerationRequest:
         stop: Where an answer ends, at the latest.
         seed: Makes the draws repeatable, where the model allows it; None for new ones each time.
         timeout: Seconds that all samples together may take; None for as long as it takes.
+        choices: The words of which the answer is to be one, such as ("yes", "no"), and which it is to begin with. A generator
+            that can tell how probable each of them is says so in `Generation.probabilities`. Takes a single sample.
     """
 
     prompt: str | tuple[Message, ...]
@@ -49,6 +52,7 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     seed: int | None = None
     timeout: float | None = None
+    choices: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_prompt(self.prompt)
@@ -70,6 +74,20 @@ class GenerationRequest:
             raise ConfigurationError(msg)
         if self.timeout is not None and not (_is_number(self.timeout) and self.timeout > 0):
             msg = f"timeout must be a number of seconds above 0, or None for no limit; got {self.timeout!r}"
+            raise ConfigurationError(msg)
+        if self.choices:
+            self._check_choices()
+
+    def _check_choices(self) -> None:
+        words = self.choices
+        if isinstance(words, str) or not all(isinstance(word, str) and word.strip() for word in words):
+            msg = f"choices must be a tuple of words, got {words!r}"
+            raise ConfigurationError(msg)
+        if len({word.casefold() for word in words}) != len(words) or len(words) == 1:
+            msg = f"choices must be two or more different words, got {words!r}"
+            raise ConfigurationError(msg)
+        if self.samples > 1:
+            msg = f"choices={words!r} take a single sample, whose probabilities say more; got samples={self.samples}"
             raise ConfigurationError(msg)
 
     @property
@@ -112,11 +130,14 @@ class Generation:
         texts: The samples that came; fewer than were asked for where some failed.
         usage: The tokens and calls they took, as far as the model says.
         failures: Why samples are missing.
+        probabilities: How probable each of the request's `choices` is as the beginning of the answer, from 0 to 1 and 1 for
+            all of them together; None where the model does not say.
     """
 
     texts: tuple[str, ...]
     usage: Usage = Usage()  # noqa: RUF009  frozen, so that one can be everybody's
     failures: tuple[str, ...] = ()
+    probabilities: Mapping[str, float] | None = None
 
 
 def check_whole(name: str, value: object, at_least: int = 1) -> None:

@@ -84,6 +84,7 @@ class Gathering:
             tuple(text for outcome in good for text in outcome.texts),
             sum((outcome.usage for outcome in good), Usage(calls=len(errors) + missing)),
             (*failures, *(f"{type(error).__name__}: {error}" for error in errors), *late),
+            good[0].probabilities if len(good) == 1 else None,
         )
 
 

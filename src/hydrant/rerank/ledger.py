@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -17,6 +18,8 @@ from hydrant.types import Usage
 
 T = TypeVar("T")
 _SHOWN = 60
+# What a cache keeps of an answer whose probabilities are known.
+_WITH_PROBABILITIES = ("text", "probabilities")
 
 
 class Unranked(RankingError):
@@ -114,7 +117,7 @@ class Ledger:
         self._asked += sum(question.request.samples for question in questions[:covered])
         waiting = []
         for position, known in enumerate((yield from self._known(questions[:covered]))):
-            replies[position] = None if known is None else questions[position].read(Generation(known))
+            replies[position] = None if known is None else questions[position].read(known)
             if replies[position] is None:
                 waiting.append(position)
         self._useful += covered - len(waiting)
@@ -128,7 +131,7 @@ class Ledger:
             if replies[position] is None:
                 self._failed += question.request.samples
             else:
-                yield from self._keep(question.request, outcome.texts)
+                yield from self._keep(question.request, _kept(outcome))
         return replies
 
     def ranking(self, scores: Sequence[float]) -> Ranking:
@@ -191,16 +194,17 @@ class Ledger:
         if reason not in self._notes:
             self._notes.append(reason)
 
-    def _known(self, questions: Sequence[Question[T]]) -> Flow[list[tuple[str, ...] | None]]:
+    def _known(self, questions: Sequence[Question[T]]) -> Flow[list[Generation | None]]:
         """What the cache knows."""
-        known: list[tuple[str, ...] | None] = []
+        known: list[Generation | None] = []
         for question in questions:
             cache, key = self._kept_under(question.request)
             if cache is None:
                 known.append(None)
                 continue
             try:
-                known.append((yield CacheGet(cache, key)) if cache.on_disk else cache.get(key))
+                texts = (yield CacheGet(cache, key)) if cache.on_disk else cache.get(key)
+                known.append(None if texts is None else _again(texts, question.request))
             except (StorageError, DeadlineExceeded) as error:
                 self._without_cache(error)
                 known.append(None)
@@ -226,3 +230,16 @@ class Ledger:
         cache = self._cache
         key = None if cache is None else kept_under(cache, self._terms.llm, request, self._reading)
         return (None, "") if key is None else (cache, key)
+
+
+def _kept(generation: Generation) -> tuple[str, ...]:
+    """An answer as a cache keeps it: probabilities are a further text."""
+    said = generation.probabilities
+    return generation.texts if said is None else (*generation.texts[:1], json.dumps(dict(said)))
+
+
+def _again(texts: tuple[str, ...], request: GenerationRequest) -> Generation:
+    """An answer that a cache kept."""
+    if not request.choices or len(texts) < len(_WITH_PROBABILITIES):
+        return Generation(texts)
+    return Generation(texts[:1], probabilities=json.loads(texts[-1]))

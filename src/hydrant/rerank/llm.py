@@ -121,7 +121,11 @@ class LlmReranker(Reranker):
         return Cut(self.passage_tokens, self.prompt_tokens, self.count_tokens)(texts)
 
     def request(
-        self, messages: tuple[Message, ...], answer_tokens: int, samples: int = 1
+        self,
+        messages: tuple[Message, ...],
+        answer_tokens: int,
+        samples: int = 1,
+        choices: tuple[str, ...] = (),
     ) -> GenerationRequest:
         """What the model is asked.
 
@@ -129,6 +133,7 @@ class LlmReranker(Reranker):
             messages: The conversation.
             answer_tokens: What an answer takes, where the reranker's settings do not say otherwise.
             samples: How many answers are wanted.
+            choices: The words of which the answer is to be one.
         """
         return GenerationRequest(
             messages,
@@ -136,6 +141,7 @@ class LlmReranker(Reranker):
             temperature=self.temperature,
             max_tokens=answer_tokens if self.answer_tokens is None else self.answer_tokens,
             seed=self.seed,
+            choices=choices,
         )
 
     def ledger(self) -> Ledger:

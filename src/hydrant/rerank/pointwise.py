@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,8 @@ from hydrant.rerank.prompts import GRADE_PROMPT, YES_NO_PROMPT, GradePrompt, gra
 from hydrant.types import Hit, Query
 
 _ANSWER_TOKENS = 16
+# Of a longer number the first digit is not the grade.
+_ONE_DIGIT = 9
 _WORD = re.compile(r"\b(yes|true|no|false)\b", re.IGNORECASE)
 _GRADE = re.compile(r"(?<![\w.\-−])[0-9]{1,4}(?:\.[0-9]{1,4})?(?![\w%])")
 
@@ -26,16 +28,19 @@ _GRADE = re.compile(r"(?<![\w.\-−])[0-9]{1,4}(?:\.[0-9]{1,4})?(?![\w%])")
 class PointwiseReranker(LlmReranker):
     """Has the model judge every passage by itself, all of them side by side.
 
-    The score is the expected judgment, from 0 to 1: with several samples their mean. Passages of equal scores keep the order
-    they had, which is many of them where the model says only yes or no. Sachan et al., "Improving Passage Retrieval with
-    Zero-Shot Question Generation", EMNLP 2022, and Thomas et al., "Large Language Models can Accurately Predict Searcher
-    Preferences", SIGIR 2024, are of this kind.
+    The score is the expected judgment, from 0 to 1. Where the generator says how probable each answer is
+    (`Generation.probabilities`: models here through transformers, and servers that give `logprobs`), it is the probability of
+    yes against no, or the mean of the grades by their probabilities: Nogueira et al., "Document Ranking with a Pretrained
+    Sequence-to-Sequence Model", Findings of EMNLP 2020, and Zhuang et al., "Beyond Yes and No: Improving Zero-Shot LLM Rankers
+    via Scoring Fine-Grained Relevance Labels", NAACL 2024. Elsewhere it is the mean of the samples' judgments; passages of
+    equal scores keep the order they had, which is many of them where there is one sample of yes or no.
 
     A passage whose judgment cannot be had takes the mean of the others' scores; those that `max_calls` leaves out have 0.
 
     Attributes:
         grades: "yes/no", or the best grade of a scale from 0.
-        samples: How many judgments are drawn for each passage; above 1 with a `temperature` above 0.
+        samples: How many judgments are drawn for each passage; above 1 with a `temperature` above 0, and then probabilities
+            are not asked for. Nor are they with `answer_tokens`, which is for models that reason before they answer.
         prompt: A `GradePrompt`, or a template with the slots `{query}`, `{passage}` and if wanted `{most}`; None for the usual
             one.
 
@@ -83,14 +88,30 @@ class PointwiseReranker(LlmReranker):
         messages = prompt.messages(query.text, passage, most)
 
         def read(generation: Generation) -> float | None:
+            if generation.probabilities is not None:
+                return _expected(generation.probabilities) / most
             grades = [self._grade(text, most) for text in generation.texts]
             known = [grade for grade in grades if grade is not None]
             return sum(known) / len(known) / most if known else None
 
-        return Question(self.request(messages, _ANSWER_TOKENS, self.samples), read)
+        return Question(self.request(messages, _ANSWER_TOKENS, self.samples, self._choices(most)), read)
+
+    def _choices(self, most: int) -> tuple[str, ...]:
+        """The answers whose probabilities say more than the likeliest one of them; none where an answer begins otherwise."""
+        if self.samples > 1 or self.answer_tokens is not None or most > _ONE_DIGIT:
+            return ()
+        return ("yes", "no") if self.grades == "yes/no" else tuple(map(str, range(most + 1)))
 
     def _grade(self, text: str, most: int) -> float | None:
         return read_yes_no(text) if self.grades == "yes/no" else read_grade(text, most)
+
+
+def _expected(probabilities: Mapping[str, float]) -> float:
+    """The mean grade; yes is 1, and no is 0."""
+    worth = {"yes": 1.0, "no": 0.0}
+    return sum(
+        share * (worth[word] if word in worth else float(word)) for word, share in probabilities.items()
+    )
 
 
 def read_yes_no(answer: str) -> float | None:
