@@ -173,3 +173,22 @@ def test_a_corrected_p_value_is_never_smaller_and_keeps_the_order(p_values):
 def test_values_of_other_questions_cannot_be_paired():
     with pytest.raises(ConfigurationError):
         chance(np.zeros(3), np.zeros(4))
+
+
+def test_a_grade_below_0_is_judged_and_not_relevant_and_never_reaches_trec_eval(monkeypatch):
+    # A question with grades below 0 alone ends the process there, in one run of four.
+    given = []
+    original = ir_measures.iter_calc
+
+    def watched(measures, qrels, run):
+        given.extend(qrels)
+        return original(measures, qrels, run)
+
+    monkeypatch.setattr(ir_measures, "iter_calc", watched)
+    qrels = {"q": {"a": -5, "b": 2}, "nothing": {"a": -1}}
+    rankings = {"q": ["a", "b", "c"], "nothing": ["a"]}
+    values = per_question(parse_metrics(["nDCG@10", "RR", "Judged@2"]), qrels, rankings)
+    assert min(qrel.relevance for qrel in given) == 0
+    assert values["RR"] == {"q": 0.5, "nothing": 0.0}
+    assert values["nDCG@10"]["q"] == pytest.approx(1 / np.log2(3))
+    assert values["Judged@2"] == {"q": 1.0, "nothing": 1.0}

@@ -68,7 +68,7 @@ def per_question(measures: Mapping[str, Any], qrels: Qrels, rankings: Mapping[st
 
     Args:
         measures: See `parse_metrics`.
-        qrels: What is relevant.
+        qrels: What is relevant. A grade below 0 is as good as 0: judged, and not relevant.
         rankings: Documents best first, by question. Questions that are not judged do not count.
     """
     ir_measures = _ir_measures()
@@ -78,8 +78,9 @@ def per_question(measures: Mapping[str, Any], qrels: Qrels, rankings: Mapping[st
         if query in qrels
         for rank, document in enumerate(documents)
     ]
+    # trec_eval ends the whole process, now and then, on a question whose grades are all below 0.
     judged = [
-        ir_measures.Qrel(_utf8(query), _utf8(document), grade)
+        ir_measures.Qrel(_utf8(query), _utf8(document), max(0, grade))
         for query, documents in qrels.items()
         for document, grade in documents.items()
     ]
