@@ -36,10 +36,19 @@ def test_the_terminal_shows_ranking_differences_groups_failures_and_remarks(repo
         assert said in text, said
 
 
-def test_a_narrow_terminal_keeps_every_number(report):
-    out = io.StringIO()
-    report.show(Console(file=out, width=70))
-    assert "1.0000" in out.getvalue()
+@pytest.mark.parametrize("width", [50, 60, 70, 80, 100])
+def test_a_narrow_terminal_keeps_every_number_and_says_whose_it_is(report, width):
+    wide, narrow = io.StringIO(), io.StringIO()
+    report.show(Console(file=wide, width=400))
+    report.show(Console(file=narrow, width=width))
+    number = re.compile(r"[-+]?\d\.\d+")
+    # Tables in several parts have the same numbers in another order.
+    assert sorted(number.findall(narrow.getvalue())) == sorted(number.findall(wide.getvalue()))
+    for line in narrow.getvalue().splitlines():
+        assert len(line) <= width
+    rows = [line for line in narrow.getvalue().splitlines() if line.startswith("  1 ")]
+    assert rows
+    assert all("good" in row for row in rows)
 
 
 def test_markdown_tables_have_as_many_cells_in_every_row(report):

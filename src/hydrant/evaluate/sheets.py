@@ -23,12 +23,14 @@ class Sheet:
         columns: What its columns are called.
         rows: The cells, as texts.
         numeric: Which columns hold numbers.
+        names: How many columns at the left say what a row is of.
     """
 
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     numeric: frozenset[int]
+    names: int = 1
 
 
 def sheets(task: TaskResult) -> Iterator[Sheet]:
@@ -58,7 +60,7 @@ def ranking(task: TaskResult) -> Sheet:
     numeric = frozenset(range(len(columns))) - {1}
     kind = {"retrieval": "", "rerank": ", given candidates", "pairs": ", pairs"}[task.kind]
     title = f"{task.name}: {task.questions:,} questions{', graded' if task.graded else ''}{kind}"
-    return Sheet(title, tuple(columns), tuple(rows), numeric)
+    return Sheet(title, tuple(columns), tuple(rows), numeric, names=2)
 
 
 def comparisons(task: TaskResult) -> Sheet:
@@ -77,7 +79,7 @@ def comparisons(task: TaskResult) -> Sheet:
     )
     title = f"Differences in {task.metrics[0]} (paired randomisation test, Holm's correction)"
     columns = ("pipeline", "compared with", "difference", "95 %", "p", "corrected p", "")
-    return Sheet(title, columns, rows, frozenset({2, 3, 4, 5}))
+    return Sheet(title, columns, rows, frozenset({2, 3, 4, 5}), names=2)
 
 
 def groups(task: TaskResult) -> Sheet:
