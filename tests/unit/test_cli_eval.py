@@ -231,6 +231,20 @@ def test_tuning_on_the_test_set_is_refused(place, arguments, said):
     assert said in done.stderr
 
 
+def test_a_development_set_with_questions_of_the_test_set_is_refused(place, tmp_path):
+    (place / "space.yaml").write_text(SPACE)
+    (tmp_path / "qrels").mkdir()
+    (tmp_path / "queries.jsonl").write_text(
+        "".join(json.dumps({"_id": n, "text": f"pump {n}"}) + "\n" for n in "abc")
+    )
+    (tmp_path / "qrels" / "dev.tsv").write_text("a\tx\t1\nb\tx\t1\n")
+    (tmp_path / "qrels" / "test.tsv").write_text("b\tx\t1\nc\tx\t1\n")
+    done = run("tune", place / "space.yaml", tmp_path, "--dev", "dev", "--test", "test")
+    assert done.exit_code == 2
+    assert "1 questions" in done.stderr
+    assert "such as 'b'" in done.stderr
+
+
 def test_a_set_is_made_and_evaluated(place, tmp_path, monkeypatch):
     from hydrant.cli import make_eval
     from hydrant.testing import FailingGenerator, ScriptedGenerator

@@ -135,7 +135,7 @@ def _tasks(
     ctx: typer.Context, task: Path, dev: str | None, test: str | None, dev_share: float
 ) -> tuple[Task, Task]:
     from hydrant.evaluate.tasks import Task
-    from hydrant.evaluate.tune import split
+    from hydrant.evaluate.tune import check_apart, split
 
     if (dev is None) != (test is None):
         msg = "give --dev and --test together, or neither to have the questions of one split divided"
@@ -147,7 +147,9 @@ def _tasks(
             f"--dev and --test are both {dev!r}: what is chosen on questions looks good on the same questions"
         )
         raise typer.BadParameter(msg, ctx=ctx)
-    return Task.load(task, split=dev), Task.load(task, split=test)
+    to_choose, to_report = Task.load(task, split=dev), Task.load(task, split=test)
+    check_apart(to_choose, to_report)
+    return to_choose, to_report
 
 
 def _save(file: Path, winner: Variant, space: Space) -> None:

@@ -155,6 +155,21 @@ class Tuner:
         return sorted(trials, key=lambda trial: -trial.value)
 
 
+def check_apart(dev: Task, test: Task) -> None:
+    """Refuse to choose on questions that the choice is reported on.
+
+    Raises:
+        TaskError: Both have a question of one id.
+    """
+    both = [query for query in test.queries if query in dev.queries]
+    if both:
+        msg = (
+            f"{len(both):,} questions of {test.name!r} are in {dev.name!r} too, such as {both[0]!r}: what is chosen on "
+            "questions looks good on the same questions; take them out of one of the two"
+        )
+        raise TaskError(msg)
+
+
 def split(task: Task, dev_share: float = 0.5) -> tuple[Task, Task]:
     """A task in two: questions to choose on and questions to report on, the same ones on every machine.
 
