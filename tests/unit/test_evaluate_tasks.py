@@ -289,3 +289,11 @@ def test_the_known_figure_of_bm25_on_nfcorpus_comes_out(shared_data):
         pipelines = {"bm25": docs.retriever(limit=10)}
         report = Experiment(pipelines, task, metrics=["nDCG@10"], resamples=10, progress=False).run()
     assert 0.322 <= report["nfcorpus/test"]["bm25"].mean("nDCG@10") <= 0.329
+
+
+def test_a_first_line_that_is_a_judgment_is_not_taken_for_the_columns_names(folder):
+    (folder / "qrels" / "dev.tsv").write_text("q0\td0\tone\nq1\td1\t2\n")
+    with pytest.raises(TaskError, match=r"dev\.tsv, line 1: .*'q0' needs a whole number"):
+        Task.load(folder, split="dev")
+    (folder / "qrels" / "dev.tsv").write_text("Frage\tDokument\tNote\nq1\td1\t2\n")
+    assert Task.load(folder, split="dev").qrels == {"q1": {"d1": 2}}

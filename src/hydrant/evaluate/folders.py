@@ -166,6 +166,10 @@ class _Reader:
     def count(self, judgments: Judgments, corpus: set[str] | None) -> None:
         """Put on record what the judgments name that is not there."""
         qrels = judgments.qrels
+        if judgments.header is not None and judgments.header[1] in self.queries:
+            line, query = judgments.header
+            msg = f"a judgment of question {query!r} needs a whole number for a grade, got {line.text!r}"
+            raise line.error(msg)
         if judgments.repeated:
             self.remarks.append(f"{judgments.repeated:,} judgments are there twice; each counts once")
         strangers = [query for query in qrels if query not in self.queries]

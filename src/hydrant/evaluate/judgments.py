@@ -34,10 +34,12 @@ class Judgments:
     Attributes:
         qrels: The grade of each judged document, by question and document.
         repeated: How many lines say again what another line said.
+        header: The line that was taken for the columns' names, and what stands where a question's id would.
     """
 
     qrels: Qrels
     repeated: int = 0
+    header: tuple[Line, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +152,7 @@ def read_judgments(file: Path) -> Judgments:
                 f"{judged[document]}"
             )
             raise line.error(msg)
-    return Judgments(qrels, repeated)
+    return Judgments(qrels, repeated, None if file.suffix == ".jsonl" else _header(file))
 
 
 def read_candidates(file: Path) -> dict[str, tuple[str, ...]]:
@@ -168,9 +170,7 @@ def read_candidates(file: Path) -> dict[str, tuple[str, ...]]:
 
 def _columns(file: Path, *, whole: bool = True) -> Iterator[tuple[Line, str, str, int]]:
     for position, line in enumerate(lines(file)):
-        parts = [part.strip() for part in line.text.split("\t")] if "\t" in line.text else line.text.split()
-        if len(parts) == _TREC_COLUMNS:
-            parts = [parts[0], *parts[2:]]
+        parts = _parts(line)
         if len(parts) != _BEIR_COLUMNS:
             msg = f"a judgment has 3 columns (question, document, grade) or TREC's 4, got {len(parts)}"
             raise line.error(msg)
@@ -181,6 +181,20 @@ def _columns(file: Path, *, whole: bool = True) -> Iterator[tuple[Line, str, str
             msg = f"a judgment needs the ids of a question and a document, got {query!r} and {document!r}"
             raise line.error(msg)
         yield line, query, document, _grade(score, line) if whole else _finite(score, line)  # type: ignore[misc]
+
+
+def _parts(line: Line) -> list[str]:
+    """A judgment's cells; of TREC's four columns, the three that say something."""
+    parts = [part.strip() for part in line.text.split("\t")] if "\t" in line.text else line.text.split()
+    return [parts[0], *parts[2:]] if len(parts) == _TREC_COLUMNS else parts
+
+
+def _header(file: Path) -> tuple[Line, str] | None:
+    first = next(lines(file), None)
+    if first is None:
+        return None
+    parts = _parts(first)
+    return (first, parts[0]) if _is_header(parts[-1]) else None
 
 
 def _jsonl(file: Path) -> Iterator[tuple[Line, str, str, int]]:
