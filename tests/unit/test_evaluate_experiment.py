@@ -519,3 +519,45 @@ def test_every_question_is_encoded_anew():
         before = len(encoder.calls)
         quick({"x": made.retriever(limit=1), "y": made.retriever(limit=2)}, task)
     assert len(encoder.calls) - before == 2
+
+
+def test_a_part_of_a_task_leaves_the_outcomes_of_the_whole(docs, task, tmp_path):
+    quick({"search": docs.retriever()}, task, folder=tmp_path)
+    (file,) = tmp_path.rglob("*.jsonl")
+    quick({"search": docs.retriever()}, task.only(["q3", "q5"], task.name), folder=tmp_path)
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert {row["query"] for row in rows[1:]} == set(task.queries)
+    stage = Counting()
+    kept = System("search", stage >> docs.retriever(), fingerprint="v1")
+    quick([kept], task, folder=tmp_path)
+    quick([kept], task.only(["q3", "q5"], task.name), folder=tmp_path)
+    quick([kept], task, folder=tmp_path)
+    assert max(stage.seen.values()) == 1
+
+
+def test_times_of_an_earlier_run_with_other_load_are_said(docs, task, tmp_path):
+    def remarks(at_once):
+        return " ".join(
+            quick({"search": docs.retriever()}, task, folder=tmp_path, at_once=at_once)["pumps"].remarks
+        )
+
+    assert "earlier run" not in remarks(3)
+    assert "earlier run" not in remarks(3)
+    assert "search: the times of 12 questions are those of an earlier run, with 3 at once" in remarks(1)
+
+
+@pytest.mark.parametrize("match", ["id", "document"])
+def test_judged_documents_that_are_in_no_collection_are_counted_and_said(docs, match):
+    right, rare = ("d1", "d39") if match == "id" else ("d1.md", "manual/d39.md")
+    queries = {"q": Query("valve station 1"), "r": Query("pump station 7")}
+    task = Task("names", queries, {"q": {right: 1, "typo.md": 1}, "r": {rare: 2, "no.md": 0}}, match=match)
+    (said,) = [
+        each
+        for each in quick({"one": docs.retriever(limit=1)}, task)["names"].remarks
+        if "judged relevant" in each
+    ]
+    assert said.startswith(
+        "1 documents are judged relevant that are in no collection searched, such as 'typo.md'"
+    )
+    fine = task.only(["r"], "fine")
+    assert "judged relevant" not in " ".join(quick({"one": docs.retriever(limit=1)}, fine)["fine"].remarks)

@@ -10,7 +10,7 @@ from hydrant import Bm25Encoder, Collection, EdgeClient, Passage, Query, Run, Se
 from hydrant.config.space import Space
 from hydrant.errors import ConfigurationError, TaskError
 from hydrant.evaluate.make_set import sample
-from hydrant.testing import FailingGenerator, ScriptedGenerator
+from hydrant.testing import FailingGenerator, FunctionStage, ScriptedGenerator
 
 SUBJECTS = ["valve", "pump", "pipe", "tank", "hose", "meter", "gauge", "joint", "clamp", "seal"]
 
@@ -186,3 +186,20 @@ def test_records_of_the_set_are_plain_json(docs, tmp_path):
     SetMaker(ScriptedGenerator(answers()), docs.retriever()).make(docs, 2).write(tmp_path / "j")
     rows = [json.loads(line) for line in (tmp_path / "j" / "queries.jsonl").read_text().splitlines()]
     assert [row["_id"] for row in rows] == ["q1", "q2"]
+
+
+def test_halving_that_is_repeated_asks_nothing_anew(docs, tmp_path):
+    seen = []
+
+    def spy(state):
+        seen.append(state.query.text)
+        return state
+
+    stages = [FunctionStage(spy) >> docs.retriever(limit=n) for n in (1, 2, 3, 4)]
+    systems = [System(f"s{n}", stage, fingerprint=f"v{n}") for n, stage in enumerate(stages)]
+    tuner = Tuner("R@10", "halving", folder=tmp_path, progress=False)
+    first = tuner.tune(systems, task_of(40))
+    asked = len(seen)
+    assert asked == first.asked
+    assert tuner.tune(systems, task_of(40)) == first
+    assert len(seen) == asked

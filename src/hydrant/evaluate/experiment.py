@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hydrant.encode.query_cache import without_query_caches
 from hydrant.errors import ConfigurationError
+from hydrant.evaluate.absent import absent
 from hydrant.evaluate.judgments import Run
 from hydrant.evaluate.metrics import DEFAULT_METRICS, parse_metrics
 from hydrant.evaluate.outcome import Found, Outcome, peak_memory
@@ -123,7 +124,9 @@ class Experiment:
             Contender(name, shelves[name].outcomes, self._rerankers(self.systems[name], task))
             for name in self.systems
         ]
-        return task_result(task, contenders, self.settings)
+        pipelines = [each.pipeline for each in self.systems.values() if isinstance(each.pipeline, Stage)]
+        remarks = absent(task, pipelines, [shelf.outcomes for shelf in shelves.values()])
+        return task_result(replace(task, remarks=(*task.remarks, *remarks)), contenders, self.settings)
 
     def _shelf(self, system: System, task: Task) -> Shelf:
         if isinstance(system.pipeline, Run):
@@ -154,7 +157,7 @@ class Experiment:
         def ask(item: tuple[str, frozenset[str]]) -> None:
             query, names = item
             for name, outcome in plans.walk(query, names).items():
-                shelves[name].put(query, outcome)
+                shelves[name].put(query, replace(outcome, at_once=self.settings.at_once))
             advance()
 
         with _bar(task.name, len(work), show=self.progress) as advance:

@@ -56,6 +56,7 @@ class Outcome:
         error: Why there is no answer; None where there is one.
         before: The hits that came into each reranker, by its position in the pipeline.
         cached: Whether an expansion came from a cache, so that its time and its tokens are not in here.
+        at_once: How many questions were under way at a time, which its time depends on.
     """
 
     found: tuple[Found, ...] = ()
@@ -65,6 +66,7 @@ class Outcome:
     error: str | None = None
     before: Mapping[int, tuple[Found, ...]] = field(default_factory=dict)
     cached: bool = False
+    at_once: int = 1
 
     def record(self) -> dict[str, Any]:
         """The outcome as JSON values."""
@@ -77,6 +79,7 @@ class Outcome:
             "error": self.error,
             "before": {str(at): [_row(each) for each in found] for at, found in self.before.items()},
             "cached": self.cached,
+            "at_once": self.at_once,
         }
 
     @classmethod
@@ -96,6 +99,7 @@ class Outcome:
             record["error"],
             {int(at): tuple(Found(*row) for row in rows) for at, rows in record["before"].items()},
             bool(record["cached"]),
+            int(record["at_once"]),
         )
 
 

@@ -54,7 +54,7 @@ def task_result(task: Task, contenders: Sequence[Contender], settings: Settings)
         measured=tuple(ranked),
         comparisons=tuple(_comparisons(ranked, scorer.metrics, settings)),
         warnings=tuple(warning for each in contenders for warning in _lowered(each, scorer, settings)),
-        remarks=(*task.remarks, *_remarks(task, contenders, scorer)),
+        remarks=(*task.remarks, *_remarks(task, contenders, scorer, settings)),
         texts=_texts(task),
     )
 
@@ -212,7 +212,9 @@ def _common(values: Mapping[str, float], scorer: Scorer, found: Mapping[str, Seq
     return np.array(list(kept.values()))
 
 
-def _remarks(task: Task, contenders: Sequence[Contender], scorer: Scorer) -> Iterable[str]:
+def _remarks(
+    task: Task, contenders: Sequence[Contender], scorer: Scorer, settings: Settings
+) -> Iterable[str]:
     if task.unjudged:
         yield (
             f"{len(task.unjudged):,} questions have no judgments and are not counted, such as {task.unjudged[0]!r}"
@@ -233,6 +235,16 @@ def _remarks(task: Task, contenders: Sequence[Contender], scorer: Scorer) -> Ite
             yield (
                 f"{each.name} had its expansion from a cache on {cached:,} questions: what a language model takes there is "
                 "not in its times and calls; empty the cache to measure it"
+            )
+        others = Counter(
+            outcome.at_once
+            for outcome in each.outcomes.values()
+            if outcome.seconds > 0 and outcome.at_once != settings.at_once
+        )
+        if others:
+            yield (
+                f"{each.name}: the times of {others.total():,} questions are those of an earlier run, with "
+                f"{' or '.join(map(str, sorted(others)))} at once; use another folder for results to take them anew"
             )
         stray = sum(hit.stray for outcome in each.outcomes.values() for hit in outcome.found)
         if stray:

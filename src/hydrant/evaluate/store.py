@@ -23,7 +23,7 @@ from hydrant.evaluate.tasks import Task
 from hydrant.pipeline import Pipeline, Stage
 from hydrant.retrieve.retriever import Retriever
 
-_FORMAT = 2
+_FORMAT = 3
 _UNSAFE = re.compile(r"[^\w.-]+")
 
 
@@ -127,7 +127,10 @@ class Shelf:
             raise StorageError(msg) from error
 
     def _kept(self, file: Path) -> list[dict[str, Any]]:
-        """The rows of the file that are still good; their outcomes are taken over."""
+        """The rows of the file that are still good; outcomes of the task's questions are taken over.
+
+        Rows of other questions stay: the task may be a part of a larger one of its name, as in a round of tuning.
+        """
         if not file.is_file():
             return []
         try:
@@ -139,10 +142,12 @@ class Shelf:
         if lines and _row(lines[0]) == self._header:
             for line in lines[1:]:
                 row = _row(line)
-                if row is None or row.get("of") != self._of or row["query"] not in self._task.queries:
+                if row is None or row.get("of") != self._of:
                     continue
                 query = row["query"]
-                if row["asked"] == _asked(self._task, query) and row["error"] is None:
+                if query not in self._task.queries:
+                    rows[query] = row
+                elif row["asked"] == _asked(self._task, query) and row["error"] is None:
                     self.outcomes[query] = Outcome.of_record(row)
                     rows[query] = row
         return list(rows.values())
