@@ -19,6 +19,7 @@ _SHOWN = 40
 _TAGS = frozenset(
     f"tag:yaml.org,2002:{kind}" for kind in ("bool", "float", "int", "map", "null", "seq", "str", "timestamp")
 )
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ def _located(loader: yaml.SafeLoader, node: yaml.Node, file: str, depth: int) ->
 
 
 def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode, file: str, depth: int) -> Located:
-    loader.flatten_mapping(node)
+    _merge(loader, node)
     values: dict[str, Located] = {}
     lines: dict[str, int] = {}
     for key_node, value_node in node.value:
@@ -185,3 +186,21 @@ def _mapping(loader: yaml.SafeLoader, node: yaml.MappingNode, file: str, depth: 
             raise ConfigurationError(msg)
         values[key], lines[key] = _located(loader, value_node, file, depth + 1), line
     return Located(values, file, node.start_mark.line + 1, lines)
+
+
+def _merge(loader: yaml.SafeLoader, node: yaml.MappingNode) -> None:
+    """Bring in what "<<" names; the mapping's own keys take the place of those that come from elsewhere."""
+    own = [pair for pair in node.value if pair[0].tag != _MERGE]
+    if len(own) == len(node.value):
+        return
+    written = {id(key) for key, _ in own}
+    loader.flatten_mapping(node)
+    # Of several mappings that are merged in, PyYAML puts the one that counts last.
+    merged = {
+        key.value if isinstance(key, yaml.ScalarNode) else id(key): (key, value)
+        for key, value in node.value
+        if id(key) not in written
+    }
+    for key, _ in own:
+        merged.pop(key.value if isinstance(key, yaml.ScalarNode) else id(key), None)
+    node.value = [*merged.values(), *own]
