@@ -51,11 +51,11 @@ class Recipe:
         seed: Of the head and of every draw.
     """
 
-    minutes: float = 30.0
-    tokens: int = 160
+    minutes: float = 45.0
+    tokens: int = 64
     size: int = 8
     lists: int = 4
-    rate: float = 4e-5
+    rate: float = 2e-4
     bonus: float = 2.0
     seed: int = 0
 

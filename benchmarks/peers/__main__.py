@@ -1,8 +1,8 @@
 """Hydrant and the components people use today, on the same models, data and machine, in one run.
 
 Every contender is a process of its own, built at the best setting that its documentation has, and they take turns. Quality is
-nDCG@10 and recall@100 of 100 passages asked for. Latency is of 10 passages, one question at a time; "at 16" are questions a
-second with 16 under way, in threads or coroutines, whichever is faster for the tool. Every question is encoded by the
+nDCG@10 and recall@100 of 100 passages asked for. Latency is of 10 passages, one question at a time; "at 16" is with 16 questions
+under way, in threads or coroutines, whichever is faster for the tool. Every question is encoded by the
 contender itself, each time. Memory is what the process holds as its own (RssAnon) after all that. Ratios are to Hydrant's
 row of the same kind.
 """
@@ -109,13 +109,15 @@ class _Run:
                 f"{row.slow:.1f}",
                 _ratio(row, rows),
                 f"{row.rate:.0f}",
+                f"{row.loaded_median:.0f}",
+                f"{row.loaded_slow:.0f}",
                 f"{row.memory:.0f}",
             )
             for row in rows
         ]
         self._report.table(
             f"Search, {judged.name}: {len(judged.passages)} passages, {len(questions)} questions",
-            (*_WHO, "nDCG@10", "recall@100", "p50 ms", "p95 ms", "p50 / ours", "at 16, q/s", "MiB"),
+            (*_WHO, "nDCG@10", "recall@100", "p50 ms", "p95 ms", "p50 / ours", "at 16, q/s", *_AT_16, "MiB"),
             lines,
         )
 
@@ -141,6 +143,8 @@ class _Run:
                 f"{row.median:.0f}",
                 _ratio(row, rows),
                 f"{row.rate:.2f}",
+                f"{row.loaded_median:.0f}",
+                f"{row.loaded_slow:.0f}",
                 "" if expected is None else f"{_agreement(orders[row.contender.name], expected):.2f}",
                 f"{row.memory:.0f}",
             )
@@ -148,7 +152,7 @@ class _Run:
         ]
         self._report.table(
             f"Reranking, {number} passages of {_CHARACTERS} characters, cross-encoder of MiniLM's size",
-            (*_WHO, "p50 ms", "p50 / ours", "at 16, q/s", "same top 10", "MiB"),
+            (*_WHO, "p50 ms", "p50 / ours", "at 16, q/s", *_AT_16, "same top 10", "MiB"),
             lines,
             '"same top 10": the share of CrossEncoder.predict\'s ten best in the same place; the head is fresh and its scores lie '
             "close together, so 8 bits swap some",
@@ -212,6 +216,7 @@ class _Run:
 
 
 _WHO = ("tool", "search", "setting")
+_AT_16 = ("p50 ms at 16", "p95 ms at 16")
 
 
 def _who(row: Row) -> tuple[str, str, str]:

@@ -32,6 +32,7 @@ class Row:
         process: Where it runs.
         seconds: What each call took, one at a time.
         rates: Calls a second with many under way, of each turn.
+        loaded: What each of those calls took, in seconds.
         memory: MiB that the process held as its own when it last answered.
     """
 
@@ -39,6 +40,7 @@ class Row:
     process: subprocess.Popen[str]
     seconds: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
+    loaded: list[float] = field(default_factory=list)
     memory: float = 0.0
 
     @property
@@ -50,6 +52,16 @@ class Row:
     def slow(self) -> float:
         """The 95th percentile of them."""
         return float(np.percentile(self.seconds, 95)) * 1000
+
+    @property
+    def loaded_median(self) -> float:
+        """Milliseconds of a call with many under way."""
+        return float(np.median(self.loaded)) * 1000
+
+    @property
+    def loaded_slow(self) -> float:
+        """The 95th percentile of them."""
+        return float(np.percentile(self.loaded, 95)) * 1000
 
     @property
     def rate(self) -> float:
@@ -85,6 +97,7 @@ class Row:
         """Time calls of which many are under way."""
         said = self.ask(questions, texts=texts, at_once=AT_ONCE)
         self.rates.append(len(questions) / said["wall"])
+        self.loaded += said["seconds"]
 
 
 @contextmanager

@@ -176,7 +176,7 @@ def test_peers_take_turns_on_the_same_passages_and_the_page_has_their_table(meas
     rows = results[0]["rows"]
     assert [(row[0], row[3]) for row in rows] == [("Hydrant", 1.0), ("LangChain", 1.0)]
     assert float(rows[0][7]) == 1.0
-    assert all(float(row[5]) > 0 and float(row[8]) > 0 for row in rows)
+    assert all(float(row[5]) > 0 and all(float(each) > 0 for each in row[8:]) for row in rows)
     written = page.read_text(encoding="utf-8")
     assert results[0]["title"] in written
     best = min(rows, key=lambda row: float(row[5]))
