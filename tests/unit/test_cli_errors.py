@@ -136,6 +136,15 @@ def test_an_index_held_by_another_process_names_it(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.fixture
+def _ctrl_c_is_heard():
+    """A job in the background has SIGINT ignored, and so would every process that its tests start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_is_heard")
 def test_ctrl_c_keeps_what_is_indexed_and_the_next_run_goes_on(tmp_path):
     index = tmp_path / "index"
     command = [*HYDRANT, "index", "--no-dense", "--path", str(index), "--jsonl", "-", "--json"]

@@ -60,15 +60,20 @@ def test_only_names_that_hydrant_exports_are_imported():
                 assert module == "hydrant.errors", f"{file.name} imports {module}"
 
 
+def dependencies(project):
+    content = tomllib.loads(project.joinpath("pyproject.toml").read_text(encoding="utf-8"))
+    return content["project"]["dependencies"]
+
+
 def test_nothing_but_declared_dependencies_is_imported():
-    allowed = {"__future__", "hydrant", "llama_index", "qdrant_client"} | set(sys.stdlib_module_names)
+    allowed = {"__future__", "hydrant", "llama_index", "pydantic_core", "qdrant_client"} | set(
+        sys.stdlib_module_names
+    )
     found = {module.split(".")[0] for file in CODE.rglob("*.py") for module, _ in imports(file)}
     assert found <= allowed
     # qdrant_client is only named: its models are what a filter may be, and hydrant requires it.
-    declared = tomllib.loads(ROOT.joinpath("pyproject.toml").read_text(encoding="utf-8"))["project"][
-        "dependencies"
-    ]
-    assert any(requirement.startswith("qdrant-client") for requirement in declared)
+    assert any(requirement.startswith("qdrant-client") for requirement in dependencies(ROOT))
+    assert any(requirement.startswith("pydantic-core") for requirement in dependencies(PROJECT))
 
 
 def test_nothing_stands_above_our_packages_in_the_namespaces():
