@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from hydrant.collection.base import CollectionBase
 from hydrant.errors import HydrantError
 from hydrant.evaluate.matching import Matcher
 from hydrant.evaluate.outcome import Found, Outcome
+from hydrant.evaluate.points import every_point
 from hydrant.evaluate.tasks import Task
 from hydrant.flow import Flow, run
 from hydrant.pipeline import Pipeline, Stage
 from hydrant.retrieve.retriever import Retriever
 from hydrant.types import Hit
 
-_PAGE = 1000
 # Larger collections are not read through for a remark.
 _MOST = 100_000
 
@@ -73,23 +73,6 @@ def _collections(pipelines: Iterable[Stage]) -> list[CollectionBase]:
 
 
 def _hits(collection: CollectionBase, tenant: Any) -> Flow[list[Hit]]:
-    condition, owner = collection.condition(None, tenant), collection.owner(tenant)
-    hits: list[Hit] = []
-    offset = None
-    while True:
-        points, offset = yield collection.call(
-            "scroll",
-            scroll_filter=condition,
-            limit=_PAGE,
-            offset=offset,
-            with_payload=True,
-            with_vectors=False,
-        )
-        hits += _as_hits(points, collection, owner)
-        if offset is None:
-            return hits
-
-
-def _as_hits(points: list[Any], collection: CollectionBase, owner: Any) -> Iterator[Hit]:
-    for point, passage in zip(points, collection.passages(points, owner), strict=True):
-        yield Hit(passage, 0.0, {}, point.id)
+    points = yield from every_point(collection, tenant, with_payload=True)
+    passages = collection.passages(points, collection.owner(tenant))
+    return [Hit(passage, 0.0, {}, point.id) for point, passage in zip(points, passages, strict=True)]

@@ -19,6 +19,7 @@ from hydrant.collection.base import CollectionBase
 from hydrant.errors import ConfigurationError, TaskError
 from hydrant.evaluate.drafts import fault_of, prompt_for, question_in
 from hydrant.evaluate.made_set import FEWEST_WORDS, Dropped, Level, MadeSet, Question
+from hydrant.evaluate.points import every_point
 from hydrant.flow import Flow, run
 from hydrant.generate.base import TextGenerator
 from hydrant.generate.function import TextFunction, as_generator
@@ -29,7 +30,6 @@ from hydrant.types import Hit, Passage, PassageId, Query, Usage
 
 # How much of an error a reason quotes, in characters.
 _LONGEST_REASON = 160
-_PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,22 +162,8 @@ def sample(
 
 
 def _sample(collection: CollectionBase, number: int, seed: int, tenant: PassageId | None) -> Flow[list[Hit]]:
-    condition = collection.condition(None, tenant)
     owner = collection.owner(tenant)
-    ids: list[Any] = []
-    offset = None
-    while True:
-        points, offset = yield collection.call(
-            "scroll",
-            scroll_filter=condition,
-            limit=_PAGE,
-            offset=offset,
-            with_payload=False,
-            with_vectors=False,
-        )
-        ids += [point.id for point in points]
-        if offset is None:
-            break
+    ids = [point.id for point in (yield from every_point(collection, tenant, with_payload=False))]
     ids.sort(key=str)
     random.Random(seed).shuffle(ids)  # noqa: S311  no secret
     drawn: list[Hit] = []
